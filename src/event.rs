@@ -1,0 +1,133 @@
+//! What happens around a server: its peers come and go, envelopes cannot be delivered, strangers knock.
+
+use std::fmt;
+
+use crate::envelope::{Envelope, Pid};
+
+/// Something the application may want to know, out of [`Server::events`](crate::Server::events).
+///
+/// For one process of a peer, [`Up`](Event::Up) is on the channel before its first envelope is in the
+/// inbox, and an earlier process's [`Down`](Event::Down) or [`Restarted`](Event::Restarted) before that.
+///
+/// The channel holds 1,024 events. The library never waits for the application to read them: what does
+/// not fit is counted in [`Stats::events_missed`](crate::Stats::events_missed).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The peer is heard: for the first time, or again after a silence.
+    Up(Pid),
+    /// The peer has been silent for the peer timeout.
+    Down(Pid),
+    /// Another process speaks for the peer than before; what the earlier one had in memory is gone.
+    Restarted(Pid),
+    /// The peer said goodbye: it sends nothing more.
+    Left(Pid),
+    /// The peer had to give up `count` messages to this server; the ones after them follow in the inbox.
+    Missed {
+        /// Whose messages they were.
+        from: Pid,
+        /// How many.
+        count: u64,
+    },
+    /// An envelope that this server gave up. One that was broadcast comes back once for each peer
+    /// that it cannot reach.
+    Undeliverable {
+        /// The peer it was for.
+        peer: Pid,
+        /// The envelope, as it was put in the outbox.
+        envelope: Envelope,
+        /// Why it was given up.
+        reason: Reason,
+    },
+    /// Something came in that this server refuses. At most a few of these come each second.
+    #[non_exhaustive]
+    Rejected {
+        /// Why it was refused.
+        reason: Rejection,
+        /// How many were refused for this reason since the last such event, this one included.
+        count: u64,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up(pid) => write!(f, "peer {pid} is up"),
+            Self::Down(pid) => write!(f, "peer {pid} is down"),
+            Self::Restarted(pid) => write!(f, "peer {pid} has restarted"),
+            Self::Left(pid) => write!(f, "peer {pid} has left"),
+            Self::Missed { from, count } => {
+                write!(f, "{count} messages from peer {from} were missed")
+            }
+            Self::Undeliverable { peer, envelope, reason } => {
+                let id = envelope.msg_id;
+                write!(f, "message {id} to peer {peer} is undeliverable: {reason}")
+            }
+            Self::Rejected { reason, count: 1 } => write!(f, "rejected: {reason}"),
+            Self::Rejected { reason, count } => write!(f, "rejected: {reason} ({count} times)"),
+        }
+    }
+}
+
+/// Why an envelope could not be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The recipient is not a peer: it is not listed in the configuration, or is this server itself.
+    NoSuchPeer,
+    /// The message is larger than this server or its recipient allows.
+    TooLarge,
+    /// The peer has been silent for the peer timeout, and its window is full.
+    PeerDown,
+    /// The peer's application has closed its inbox, or has ended.
+    InboxClosed,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchPeer => "no peer of this server has that pid",
+            Self::TooLarge => "the message is larger than the largest allowed",
+            Self::PeerDown => "the peer is down and its window is full",
+            Self::InboxClosed => "the peer has closed its inbox",
+        })
+    }
+}
+
+/// Why something that came in was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// It is not a frame of this protocol, or a damaged one.
+    Malformed,
+    /// It speaks another version of the protocol.
+    Version(u8),
+    /// It belongs to another cluster.
+    OtherCluster,
+    /// It is addressed to another server.
+    OtherRecipient(Pid),
+    /// Its sender is not a peer of this server.
+    UnknownSender(Pid),
+    /// An older process than the one that now speaks for this peer still runs under its pid.
+    Conflict(Pid),
+    /// It acknowledges what was never sent to this peer.
+    FalseAcknowledgement(Pid),
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("not a well-formed frame"),
+            Self::Version(version) => write!(f, "a frame of protocol version {version}"),
+            Self::OtherCluster => f.write_str("a frame of another cluster"),
+            Self::OtherRecipient(pid) => write!(f, "a frame addressed to server {pid}"),
+            Self::UnknownSender(pid) => write!(f, "a frame from server {pid}, which is not a peer"),
+            Self::Conflict(pid) => {
+                write!(f, "a second process claims to be server {pid}; the newer one is heard")
+            }
+            Self::FalseAcknowledgement(pid) => {
+                write!(f, "server {pid} acknowledged what was never sent to it")
+            }
+        }
+    }
+}

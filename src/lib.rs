@@ -1,0 +1,9 @@
+//! placeholder
+mod envelope;
+mod event;
+mod stats;
+
+pub use bytes::Bytes;
+pub use envelope::{Envelope, Pid, Recipient};
+pub use event::{Event, Reason, Rejection};
+pub use stats::{Dropped, PeerState, PeerStats, Stats};

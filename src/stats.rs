@@ -1,0 +1,122 @@
+//! What a server counts.
+
+use std::fmt;
+
+use crate::envelope::Pid;
+
+/// A snapshot of what a server has counted since its start, out of
+/// [`Server::stats`](crate::Server::stats).
+///
+/// A broadcast to four peers counts as four messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Messages handed to the network, each counted once however often it was resent.
+    pub messages_sent: u64,
+    /// Messages put in the inbox.
+    pub messages_received: u64,
+    /// Messages for a pid that is no peer of this server.
+    pub no_such_peer: u64,
+    /// What came in and was refused.
+    pub rejected: u64,
+    /// Events that found the events channel full.
+    pub events_missed: u64,
+    /// Each peer by itself, in the order of the configuration.
+    pub peers: Vec<PeerStats>,
+}
+
+impl Stats {
+    /// What was counted for one peer, if it is one.
+    pub fn peer(&self, pid: Pid) -> Option<&PeerStats> {
+        self.peers.iter().find(|peer| peer.pid == pid)
+    }
+}
+
+/// What a server has counted for one peer. Messages, unless it says bytes.
+///
+/// Every message the server took from the outbox for this peer is in exactly one place:
+/// `accepted == acknowledged + dropped.total() + queued + in_flight`, in every snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerStats {
+    /// The peer.
+    pub pid: Pid,
+    /// How the peer stands with this server.
+    pub state: PeerState,
+    /// Taken from the outbox for this peer.
+    pub accepted: u64,
+    /// Waiting to be sent.
+    pub queued: u64,
+    /// Sent and not acknowledged.
+    pub in_flight: u64,
+    /// Bytes of the window in use: what is queued and in flight.
+    pub window_bytes: u64,
+    /// Entered the peer's inbox.
+    pub acknowledged: u64,
+    /// Sent again, each time counted.
+    pub resent: u64,
+    /// Given up, and reported.
+    pub dropped: Dropped,
+    /// Came from this peer into the inbox.
+    pub received: u64,
+    /// The peer had to give up on their way to this server.
+    pub missed: u64,
+}
+
+/// Messages given up for one peer, by [`Reason`](crate::Reason).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// Larger than this server or the peer allows.
+    pub too_large: u64,
+    /// The peer was down and its window full.
+    pub peer_down: u64,
+    /// The peer had closed its inbox.
+    pub inbox_closed: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    pub const fn total(&self) -> u64 {
+        self.too_large + self.peer_down + self.inbox_closed
+    }
+}
+
+/// How a peer stands with this server.
+///
+/// ```text
+///  Awaited ──heard──► Up ◄─────heard────── Down
+///                     │ ▲                   ▲
+///            it cannot│ │it hears           │silent for the
+///          hear us    ▼ │us again           │peer timeout
+///                    OneWay ────────────────┤
+///                     Up ───────────────────┘
+///  Up, OneWay ──goodbye──► Left ──a new process──► Up
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PeerState {
+    /// Not heard yet.
+    #[default]
+    Awaited,
+    /// Heard.
+    Up,
+    /// Heard, but has not heard this server for the peer timeout.
+    OneWay,
+    /// Silent for the peer timeout.
+    Down,
+    /// Said goodbye.
+    Left,
+}
+
+impl fmt::Display for PeerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Awaited => "awaited",
+            Self::Up => "up",
+            Self::OneWay => "one-way",
+            Self::Down => "down",
+            Self::Left => "left",
+        })
+    }
+}
