@@ -1,1 +1,231 @@
-//! The cluster's configuration file.
+//! The configuration file: JSON in, a correct [`Config`] or an error that says what to change out.
+
+mod address;
+mod error;
+mod fields;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::str::{self, FromStr};
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::envelope::Pid;
+use address::Address;
+use fields::fields;
+
+pub use address::UrlError;
+pub use error::ConfigError;
+pub use fields::ConfigPlace;
+
+/// The servers of a cluster and where each of them listens.
+///
+/// A `Config` that exists is a correct one: it has at least one server, no two share a pid or an
+/// address, and every url is of a form that peers can connect to: no wildcards, no port 0.
+///
+/// The names of the fields are matched whatever their case. A `url` is `host:port`, with or without
+/// `tcp://` before it, or `ipc:///path`; an IPv6 address stands in brackets. `cluster` may be left out.
+///
+/// ```
+/// use raft_cluster::{Config, Pid};
+///
+/// let config: Config = r#"{"object": {"total": 2, "cluster": "orders", "Servers": [
+///     {"mypid": 1, "url": "127.0.0.1:34465"},
+///     {"mypid": 2, "url": "ipc:///run/orders/2"}]}}"#
+///     .parse()?;
+/// assert_eq!(config.pids(), [Pid::new(1), Pid::new(2)]);
+/// assert_eq!(config.url(Pid::new(1)), Some("tcp://127.0.0.1:34465"));
+/// assert_eq!(config.cluster(), Some("orders"));
+/// # Ok::<(), raft_cluster::ConfigError>(())
+/// ```
+///
+/// Two names of one host, such as `localhost` and `127.0.0.1`, are two addresses here: no name is
+/// looked up before a server starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pids: Vec<Pid>,
+    members: BTreeMap<Pid, Member>,
+    cluster: Option<String>,
+    warnings: Vec<ConfigWarning>,
+}
+
+/// What the configuration says of one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Member {
+    url: String,
+}
+
+impl Config {
+    /// Reads the configuration from a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or is not a correct configuration. The message names the file and,
+    /// where it is about them, the server and the field, and says what would be right.
+    ///
+    /// ```
+    /// use raft_cluster::Config;
+    ///
+    /// let config = Config::load("config.json")?;
+    /// assert_eq!(config.pids().len(), 5);
+    /// # Ok::<(), raft_cluster::ConfigError>(())
+    /// ```
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let bytes =
+            fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = str::from_utf8(&bytes)
+            .map_err(|source| ConfigError::NotUtf8 { path: path.to_owned(), source })?;
+        Self::parse(text, &ConfigPlace::file_at(path))
+    }
+
+    /// The servers, in the order of the file. There is at least one.
+    pub fn pids(&self) -> &[Pid] {
+        &self.pids
+    }
+
+    /// Where a server listens, as libzmq takes it, or `None` if no server has that pid.
+    ///
+    /// It always has its scheme. The case of a host and the spelling of an IPv6 address or a path are
+    /// evened out, and a port above 65535 is wrapped.
+    ///
+    /// ```
+    /// use raft_cluster::{Config, Pid};
+    ///
+    /// let config: Config = r#"{"object": {"total": 1, "Servers": [
+    ///     {"mypid": 1, "url": "[0:0::1]:34465"}]}}"#
+    ///     .parse()?;
+    /// assert_eq!(config.url(Pid::new(1)), Some("tcp://[::1]:34465"));
+    /// assert_eq!(config.url(Pid::new(2)), None);
+    /// # Ok::<(), raft_cluster::ConfigError>(())
+    /// ```
+    pub fn url(&self, pid: Pid) -> Option<&str> {
+        self.members.get(&pid).map(|member| member.url.as_str())
+    }
+
+    /// The name of the cluster, if it has one.
+    pub fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
+    }
+
+    /// What is accepted and still worth a look, in the order of the file.
+    ///
+    /// ```
+    /// use raft_cluster::{Config, Pid};
+    ///
+    /// let config: Config = r#"{"object": {"total": 1, "Servers": [
+    ///     {"mypid": 1, "url": "127.0.0.1:100001"}]}}"#
+    ///     .parse()?;
+    /// assert_eq!(config.url(Pid::new(1)), Some("tcp://127.0.0.1:34465"));
+    /// assert_eq!(
+    ///     config.warnings()[0].to_string(),
+    ///     "server 1 (pid 1): port 100001 in `url` is above 65535 and wraps to 34465",
+    /// );
+    /// # Ok::<(), raft_cluster::ConfigError>(())
+    /// ```
+    pub fn warnings(&self) -> &[ConfigWarning] {
+        &self.warnings
+    }
+
+    fn parse(text: &str, place: &ConfigPlace) -> Result<Self, ConfigError> {
+        let [object] = fields(read_json(text, place)?, &["object"], place)?;
+        let object = object.required("an object with `total` and `Servers`")?;
+        let place = place.object();
+        let [total, cluster, servers] = fields(object, &["total", "cluster", "Servers"], &place)?;
+
+        let total: usize = total.required("a whole number, how many servers there are")?;
+        let cluster: Option<String> = cluster.optional("a string, the cluster's name")?;
+        if cluster.as_ref().is_some_and(|name| name.trim().is_empty()) {
+            return Err(ConfigError::BlankCluster { place });
+        }
+        let servers: Vec<&RawValue> = servers.required("a list of servers")?;
+        if servers.is_empty() {
+            return Err(ConfigError::NoServers { place });
+        }
+        if servers.len() != total {
+            return Err(ConfigError::WrongTotal { total, servers: servers.len(), place });
+        }
+
+        let mut config = Self {
+            pids: Vec::with_capacity(total),
+            members: BTreeMap::new(),
+            cluster,
+            warnings: Vec::new(),
+        };
+        for (index, server) in servers.into_iter().enumerate() {
+            config.add(server, place.server(index + 1, server))?;
+        }
+        Ok(config)
+    }
+
+    /// Adds the next server of the list.
+    fn add(&mut self, server: &RawValue, place: ConfigPlace) -> Result<(), ConfigError> {
+        let [pid, url] = fields(server, &["mypid", "url"], &place)?;
+        let pid: Pid = pid.required("a whole number from 0 to 4294967295")?;
+        let listed: String = url.required("a string, `host:port` or `ipc:///path`")?;
+
+        if let Some(index) = self.pids.iter().position(|&other| other == pid) {
+            return Err(ConfigError::RepeatedPid { place, pid, first: index + 1 });
+        }
+        let Address { url, wrapped } = match listed.parse() {
+            Ok(address) => address,
+            Err(reason) => return Err(ConfigError::InvalidUrl { place, url: listed, reason }),
+        };
+        if let Some((&first, _)) = self.members.iter().find(|(_, member)| member.url == url) {
+            return Err(ConfigError::RepeatedAddress { place, listed, url, first });
+        }
+
+        self.pids.push(pid);
+        self.warnings.extend(wrapped.map(|(listed, port)| ConfigWarning::WrappedPort {
+            position: self.pids.len(),
+            pid,
+            listed,
+            port,
+        }));
+        self.members.insert(pid, Member { url });
+        Ok(())
+    }
+}
+
+impl FromStr for Config {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text, &ConfigPlace::default())
+    }
+}
+
+fn read_json<'a>(text: &'a str, place: &ConfigPlace) -> Result<&'a RawValue, ConfigError> {
+    // Some editors put a byte order mark at the start of a text file.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim().is_empty() {
+        return Err(ConfigError::Empty { place: place.clone() });
+    }
+    // A raw value lets through what only decoding finds wrong, such as half of a surrogate pair. Once
+    // the whole has been decoded, what fails further down has the wrong type and nothing else.
+    serde_json::from_str::<Value>(text)
+        .and_then(|_| serde_json::from_str(text))
+        .map_err(|source| ConfigError::NotJson { place: place.clone(), source })
+}
+
+/// Something in the configuration that is accepted and still worth a look.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigWarning {
+    /// A port above 65535. It is taken modulo 65536, as libzmq always did.
+    #[error(
+        "server {position} (pid {pid}): port {listed} in `url` is above 65535 and wraps to {port}"
+    )]
+    WrappedPort {
+        /// The server's place in the list, counted from 1.
+        position: usize,
+        /// The server.
+        pid: Pid,
+        /// The port as the file has it.
+        listed: u64,
+        /// The port that is used.
+        port: u16,
+    },
+}
