@@ -51,6 +51,8 @@ pub struct PeerStats {
     pub in_flight: u64,
     /// Bytes of the window in use: what is queued and in flight.
     pub window_bytes: u64,
+    /// Handed to the network, each counted once however often it was resent.
+    pub sent: u64,
     /// Entered the peer's inbox.
     pub acknowledged: u64,
     /// Sent again, each time counted.

@@ -1,0 +1,271 @@
+//! What crosses the network: a [`Frame`], its [`Header`] and the numbers in it. Values only.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use crate::envelope::{Pid, Recipient};
+
+/// One unit of sending, of resending and of acknowledging.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Frame {
+    pub(crate) header: Header,
+    pub(crate) payload: Payload,
+}
+
+/// What stands before every payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Header {
+    pub(crate) cluster: ClusterId,
+    pub(crate) from: Pid,
+    pub(crate) to: Pid,
+    /// The sending process.
+    pub(crate) incarnation: Incarnation,
+    /// This frame's place in the stream; of a heartbeat, that of the frame to be sent next.
+    pub(crate) sequence: Sequence,
+    /// The first sequence that can still come: all before it is settled.
+    pub(crate) base: Sequence,
+    /// How often the sender has gone back, so that a gap is answered once.
+    pub(crate) round: Round,
+    /// Envelopes that were given up right before this frame.
+    pub(crate) missed: u64,
+    /// The largest message that the sending server takes, in bytes.
+    pub(crate) largest: u32,
+    pub(crate) pace: Pace,
+    pub(crate) progress: Progress,
+    /// What the sender says about the other direction.
+    pub(crate) acknowledgement: Acknowledgement,
+}
+
+/// What a frame carries.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Payload {
+    /// Nothing: the header is the message, as a heartbeat or an acknowledgement. It has no place in the
+    /// stream of its own.
+    Heartbeat,
+    /// Small envelopes, one after the other.
+    Batch { envelopes: u32, body: Bytes },
+    /// One large envelope, whose message is the body as it is.
+    Single { to: Recipient, msg_id: i64, msg: Bytes },
+    /// Nothing follows on this link.
+    Goodbye,
+}
+
+impl Payload {
+    /// How many envelopes it carries.
+    pub(crate) fn envelopes(&self) -> u64 {
+        match self {
+            Self::Heartbeat | Self::Goodbye => 0,
+            Self::Batch { envelopes, .. } => u64::from(*envelopes),
+            Self::Single { .. } => 1,
+        }
+    }
+
+    /// The part that follows the header.
+    pub(crate) fn into_body(self) -> Bytes {
+        match self {
+            Self::Heartbeat | Self::Goodbye => Bytes::new(),
+            Self::Batch { body, .. } => body,
+            Self::Single { msg, .. } => msg,
+        }
+    }
+
+    /// The length of the part that follows the header, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Heartbeat | Self::Goodbye => 0,
+            Self::Batch { body, .. } => body.len(),
+            Self::Single { msg, .. } => msg.len(),
+        }
+    }
+}
+
+/// What the receiving half of a link says about what it has received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Acknowledgement {
+    /// Whose frames it speaks of; none before the first was heard.
+    pub(crate) of: Option<Incarnation>,
+    /// All before this has entered the inbox.
+    pub(crate) next: Sequence,
+    /// Frames after `next` came in this round while earlier ones did not: send again from `next`.
+    pub(crate) gap: Option<Round>,
+    pub(crate) intake: Intake,
+    /// How long ago, in milliseconds, anything came in from that incarnation.
+    pub(crate) silence: Silence,
+}
+
+impl Acknowledgement {
+    /// Before anything was heard.
+    pub(crate) const NONE: Self = Self {
+        of: None,
+        next: Sequence::FIRST,
+        gap: None,
+        intake: Intake::Open,
+        silence: Silence::NEVER_HEARD,
+    };
+}
+
+/// Whether a receiver takes envelopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Intake {
+    #[default]
+    Open,
+    /// Its inbox is closed: what comes is not acknowledged, and never will be.
+    Closed,
+    /// The whole server has ended.
+    Ended,
+}
+
+/// How soon a sender wants its acknowledgement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Pace {
+    #[default]
+    Relaxed,
+    Urgent,
+}
+
+/// Whether a sender has what it waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Progress {
+    #[default]
+    Running,
+    /// All it sent is acknowledged, its goodbye too.
+    Settled,
+}
+
+/// A duration in whole milliseconds, as it crosses the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Silence(u32);
+
+impl Silence {
+    pub(crate) const NEVER_HEARD: Self = Self(u32::MAX);
+
+    /// `duration`, rounded down to milliseconds.
+    pub(crate) fn new(duration: Duration) -> Self {
+        Self(u32::try_from(duration.as_millis()).unwrap_or(u32::MAX - 1))
+    }
+
+    pub(crate) const fn from_wire(millis: u32) -> Self {
+        Self(millis)
+    }
+
+    pub(crate) const fn to_wire(self) -> u32 {
+        self.0
+    }
+
+    /// How long it was, if there was a start of it.
+    pub(crate) fn duration(self) -> Option<Duration> {
+        (self != Self::NEVER_HEARD).then(|| Duration::from_millis(self.0.into()))
+    }
+}
+
+/// A frame's place in the stream from one process to a peer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Sequence(u64);
+
+impl Sequence {
+    pub(crate) const FIRST: Self = Self(1);
+
+    /// The number, if it is one that a stream can reach: the upper half is out of bounds, so that no
+    /// peer can bring a link to the end of the type.
+    pub(crate) fn from_wire(number: u64) -> Option<Self> {
+        (number >= 1 && number <= u64::MAX / 2).then_some(Self(number))
+    }
+
+    pub(crate) const fn to_wire(self) -> u64 {
+        self.0
+    }
+
+    /// The place `frames` further on.
+    pub(crate) const fn plus(self, frames: usize) -> Self {
+        Self(self.0.saturating_add(frames as u64))
+    }
+
+    pub(crate) const fn next(self) -> Self {
+        self.plus(1)
+    }
+}
+
+impl fmt::Debug for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// One process of a server. A later process of the same server has a greater one, as long as the clock
+/// of its machine does not go back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Incarnation(NonZeroU64);
+
+impl Incarnation {
+    /// A new one, different from all others of this process and greater than those of earlier ones:
+    /// the time of day in nanoseconds.
+    pub(crate) fn draw() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let clock = since_epoch.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(0));
+        let after = |last: u64| Some(clock.max(last.saturating_add(1)));
+        let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).unwrap_or(0);
+        let drawn = clock.max(last.saturating_add(1));
+        Self(NonZeroU64::new(drawn).unwrap_or(NonZeroU64::MIN))
+    }
+
+    pub(crate) fn from_wire(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
+
+    pub(crate) const fn to_wire(self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// How often a sender has gone back to resend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Round(u32);
+
+impl Round {
+    pub(crate) const FIRST: Self = Self(1);
+
+    /// The round after this one. Zero is no round.
+    pub(crate) const fn next(self) -> Self {
+        match self.0.checked_add(1) {
+            Some(number) => Self(number),
+            None => Self::FIRST,
+        }
+    }
+
+    pub(crate) fn from_wire(number: u32) -> Option<Self> {
+        (number != 0).then_some(Self(number))
+    }
+
+    pub(crate) const fn to_wire(self) -> u32 {
+        self.0
+    }
+}
+
+/// A cluster's name, as frames carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ClusterId(u64);
+
+impl ClusterId {
+    /// The FNV-1a hash of the name; zero for a cluster without one.
+    pub(crate) fn new(name: Option<&str>) -> Self {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let hash = |name: &str| {
+            name.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+        };
+        Self(name.map_or(0, hash))
+    }
+
+    pub(crate) const fn from_wire(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub(crate) const fn to_wire(self) -> u64 {
+        self.0
+    }
+}

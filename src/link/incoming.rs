@@ -1,0 +1,418 @@
+//! The receiving half of a link.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::event::Rejection;
+use crate::frame::{
+    Acknowledgement, Frame, Header, Incarnation, Intake, Pace, Payload, Progress, Round, Sequence,
+    Silence,
+};
+use crate::link::{Ends, FRAME_OVERHEAD, Heard, Limits, Urgency};
+
+/// How long an acknowledgement may wait for company.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(10);
+
+/// What is acknowledged at once when it has entered the inbox, in bytes.
+const ACKNOWLEDGE_AFTER: usize = 256 * 1024;
+
+/// How many replaced incarnations are remembered. Frames of older ones are older than all of these
+/// and refused for that.
+const REMEMBERED: usize = 8;
+
+/// The receiving half of a link: puts the frames of one peer in order, and knows how the peer stands.
+///
+/// ```text
+///                 first frame                     goodbye taken
+///   Awaited ─────────────────────► Up ──────────────────────────► Left
+///                                 │  ▲                             │
+///          silent for the timeout │  │ any frame                   │ another
+///                                 ▼  │                             │ incarnation
+///                                 Down                             ▼
+///                                                                  Up
+/// ```
+///
+/// Call [`handle_frame`](Self::handle_frame) with what comes in and
+/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so; then
+/// [`poll_sighting`](Self::poll_sighting) until it is empty, [`front`](Self::front) and
+/// [`pop`](Self::pop) for each arrival, and last [`poll_heard`](Self::poll_heard).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Incoming {
+    ends: Ends,
+    limits: Limits,
+    presence: Presence,
+    stream: Option<Stream>,
+    replaced: VecDeque<Replaced>,
+    intake: Intake,
+    /// When the peer was last heard.
+    heard_at: Duration,
+    sightings: VecDeque<Sighting>,
+    /// What of the state the other half has not been told.
+    news: Option<Urgency>,
+    /// When what has entered the inbox is to be acknowledged at the latest.
+    acknowledge_at: Option<Duration>,
+    /// What has entered the inbox since it was last acknowledged, in bytes.
+    unacknowledged: usize,
+}
+
+/// What is known of the one process that is listened to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Stream {
+    incarnation: Incarnation,
+    /// The frame that comes next.
+    expected: Sequence,
+    /// The round in which frames were seen beyond the one expected.
+    gap: Option<Round>,
+    /// The round in which a frame was turned away for want of room, until there is room again.
+    overflow: Option<Round>,
+    /// In order, and not in the inbox yet.
+    arrivals: VecDeque<Arrival>,
+    /// What the arrivals cost, in bytes.
+    bytes: usize,
+    said: Acknowledgement,
+    largest: u32,
+    progress: Progress,
+}
+
+/// A frame that came in order, waiting to enter the inbox.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Arrival {
+    sequence: Sequence,
+    pace: Pace,
+    /// Envelopes that the peer gave up right before this frame.
+    pub(crate) missed: u64,
+    pub(crate) payload: Payload,
+}
+
+impl Arrival {
+    fn bytes(&self) -> usize {
+        self.payload.len() + FRAME_OVERHEAD
+    }
+}
+
+/// A process that spoke for the peer until another did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Replaced {
+    incarnation: Incarnation,
+    at: Duration,
+}
+
+/// How a peer stands, as far as it is heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Presence {
+    #[default]
+    Awaited,
+    Up,
+    Down,
+    Left,
+}
+
+/// A change of how the peer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Sighting {
+    Up,
+    Down,
+    Restarted,
+    Left,
+}
+
+/// What a frame turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// One of the process that is listened to, or of an earlier one, which is dropped.
+    Known,
+    /// The first of a new process: what its predecessor left unfinished is gone.
+    Fresh,
+}
+
+impl Incoming {
+    pub(crate) fn new(ends: Ends, limits: Limits, now: Duration) -> Self {
+        Self {
+            ends,
+            limits,
+            presence: Presence::Awaited,
+            stream: None,
+            replaced: VecDeque::with_capacity(REMEMBERED),
+            intake: Intake::Open,
+            heard_at: now,
+            sightings: VecDeque::new(),
+            news: None,
+            acknowledge_at: None,
+            unacknowledged: 0,
+        }
+    }
+
+    pub(crate) fn presence(&self) -> Presence {
+        self.presence
+    }
+
+    /// Whether the peer has been told all it waits for.
+    pub(crate) fn progress(&self) -> Progress {
+        self.stream.as_ref().map_or(Progress::Running, |stream| stream.progress)
+    }
+
+    /// Takes a frame that this peer addressed to this server.
+    pub(crate) fn handle_frame(
+        &mut self,
+        frame: Frame,
+        now: Duration,
+    ) -> Result<Handled, Rejection> {
+        let Frame { header, payload } = frame;
+        let handled = match self.recognise(header.incarnation, now)? {
+            Recognised::Current => Handled::Known,
+            Recognised::Stale => return Ok(Handled::Known),
+            Recognised::New => {
+                self.adopt(&header, now);
+                Handled::Fresh
+            }
+        };
+        self.hear(&header, &payload, now);
+        self.sort(&header, payload, now);
+        Ok(handled)
+    }
+
+    fn recognise(&self, incarnation: Incarnation, now: Duration) -> Result<Recognised, Rejection> {
+        let Some(stream) = &self.stream else { return Ok(Recognised::New) };
+        if incarnation == stream.incarnation {
+            return Ok(Recognised::Current);
+        }
+        // Frames of a replaced process can be late, but not later than the peer timeout, unless it
+        // still runs.
+        if let Some(old) = self.replaced.iter().find(|old| old.incarnation == incarnation) {
+            let late = now.saturating_sub(old.at) < self.limits.peer_timeout;
+            return if late { Ok(Recognised::Stale) } else { Err(self.conflict()) };
+        }
+        // A clock that was set back gives a new process a smaller number: it has to wait until the one
+        // before it is gone.
+        let gone = !matches!(self.presence, Presence::Up);
+        if incarnation > stream.incarnation || gone {
+            Ok(Recognised::New)
+        } else {
+            Err(self.conflict())
+        }
+    }
+
+    fn conflict(&self) -> Rejection {
+        Rejection::Conflict(self.ends.peer)
+    }
+
+    fn adopt(&mut self, header: &Header, now: Duration) {
+        if let Some(old) = self.stream.take() {
+            if self.replaced.len() == REMEMBERED {
+                self.replaced.pop_front();
+            }
+            self.replaced.push_back(Replaced { incarnation: old.incarnation, at: now });
+            self.sightings.push_back(Sighting::Restarted);
+        }
+        self.stream = Some(Stream {
+            incarnation: header.incarnation,
+            expected: header.base,
+            gap: None,
+            overflow: None,
+            arrivals: VecDeque::new(),
+            bytes: 0,
+            said: header.acknowledgement,
+            largest: header.largest,
+            progress: header.progress,
+        });
+        self.presence = Presence::Awaited;
+        self.acknowledge_at = None;
+        self.unacknowledged = 0;
+        self.tell(Urgency::Now);
+    }
+
+    /// Takes note of the peer, whatever the frame.
+    fn hear(&mut self, header: &Header, payload: &Payload, now: Duration) {
+        self.heard_at = now;
+        if matches!(self.presence, Presence::Awaited | Presence::Down) {
+            self.presence = Presence::Up;
+            self.sightings.push_back(Sighting::Up);
+            self.tell(Urgency::Now);
+        }
+        let Some(stream) = &mut self.stream else { return };
+        let said = Acknowledgement { silence: stream.said.silence, ..header.acknowledgement };
+        let news = stream.said != said
+            || stream.progress != header.progress
+            || stream.largest != header.largest
+            || matches!(payload, Payload::Heartbeat);
+        stream.said = header.acknowledgement;
+        stream.largest = header.largest;
+        stream.progress = header.progress;
+        if news {
+            self.tell(Urgency::CanWait);
+        }
+        if header.pace == Pace::Urgent && matches!(payload, Payload::Heartbeat) {
+            self.tell(Urgency::Now);
+        }
+    }
+
+    /// Takes the payload if it is its turn.
+    fn sort(&mut self, header: &Header, payload: Payload, now: Duration) {
+        let open = self.intake == Intake::Open;
+        let window = self.limits.window;
+        let Some(stream) = &mut self.stream else { return };
+        stream.expected = stream.expected.max(header.base);
+        let heartbeat = matches!(payload, Payload::Heartbeat);
+        if header.sequence > stream.expected {
+            let news = heartbeat || stream.gap != Some(header.round);
+            if open && stream.overflow.is_none() && news {
+                stream.gap = Some(header.round);
+                self.tell(Urgency::Now);
+            }
+        } else if heartbeat {
+            stream.gap = None;
+        } else if header.sequence < stream.expected {
+            self.acknowledge_by(now + ACKNOWLEDGE_WITHIN);
+        } else if open || matches!(payload, Payload::Goodbye) {
+            let arrival = Arrival {
+                sequence: header.sequence,
+                pace: header.pace,
+                missed: header.missed,
+                payload,
+            };
+            if !stream.take(arrival, window) {
+                stream.overflow = Some(header.round);
+            }
+        }
+    }
+
+    /// The next arrival to enter the inbox.
+    pub(crate) fn front(&self) -> Option<&Arrival> {
+        self.stream.as_ref()?.arrivals.front()
+    }
+
+    /// The arrival at the front has entered the inbox as a whole.
+    pub(crate) fn pop(&mut self, now: Duration) {
+        let half = self.limits.window / 2;
+        let Some(stream) = &mut self.stream else { return };
+        let Some(arrival) = stream.arrivals.pop_front() else { return };
+        stream.bytes -= arrival.bytes();
+        self.unacknowledged += arrival.bytes();
+        let room_again = stream.bytes <= half && stream.overflow.is_some();
+        if room_again {
+            stream.gap = stream.overflow.take();
+        }
+        if matches!(arrival.payload, Payload::Goodbye) {
+            self.presence = Presence::Left;
+            self.sightings.push_back(Sighting::Left);
+        }
+        let due = self.unacknowledged >= ACKNOWLEDGE_AFTER.min(half);
+        if due || room_again || arrival.pace == Pace::Urgent {
+            self.tell(Urgency::Now);
+        } else {
+            self.acknowledge_by(now + ACKNOWLEDGE_WITHIN);
+        }
+    }
+
+    /// Takes nothing more from the peer: the inbox is closed. What has not entered it is turned back.
+    pub(crate) fn close(&mut self) {
+        self.intake = Intake::Closed;
+        if let Some(stream) = &mut self.stream {
+            stream.expected = stream.next();
+            stream.arrivals.clear();
+            stream.bytes = 0;
+            stream.gap = None;
+            stream.overflow = None;
+        }
+        self.tell(Urgency::Now);
+    }
+
+    /// The process did not run for `pause`: the silence was its own.
+    pub(crate) fn forgive(&mut self, pause: Duration) {
+        self.heard_at += pause;
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Duration) {
+        if self.presence == Presence::Up && now >= self.heard_at + self.limits.peer_timeout {
+            self.presence = Presence::Down;
+            self.sightings.push_back(Sighting::Down);
+            self.tell(Urgency::CanWait);
+        }
+        if self.acknowledge_at.is_some_and(|due| now >= due) {
+            self.tell(Urgency::Now);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(crate) fn poll_timeout(&self) -> Option<Duration> {
+        let down =
+            (self.presence == Presence::Up).then(|| self.heard_at + self.limits.peer_timeout);
+        down.into_iter().chain(self.acknowledge_at).min()
+    }
+
+    pub(crate) fn poll_sighting(&mut self) -> Option<Sighting> {
+        self.sightings.pop_front()
+    }
+
+    /// What the sending half to this peer does not know yet.
+    pub(crate) fn poll_heard(&mut self) -> Option<Heard> {
+        let urgency = self.news.take()?;
+        if urgency == Urgency::Now {
+            self.acknowledge_at = None;
+            self.unacknowledged = 0;
+        }
+        let stream = self.stream.as_ref();
+        Some(Heard {
+            incarnation: stream.map(|stream| stream.incarnation),
+            presence: self.presence,
+            at: self.heard_at,
+            said: stream.map_or(Acknowledgement::NONE, |stream| stream.said),
+            owed: self.owed(),
+            urgency,
+            largest: stream.map_or(u32::MAX, |stream| stream.largest),
+            progress: self.progress(),
+        })
+    }
+
+    /// What was polled last did not get through: it is to be told again.
+    pub(crate) fn untold(&mut self, heard: &Heard) {
+        self.tell(heard.urgency);
+    }
+
+    fn owed(&self) -> Acknowledgement {
+        let none = Acknowledgement { intake: self.intake, ..Acknowledgement::NONE };
+        self.stream.as_ref().map_or(none, |stream| Acknowledgement {
+            of: Some(stream.incarnation),
+            next: stream.next(),
+            gap: stream.gap,
+            intake: self.intake,
+            silence: Silence::NEVER_HEARD,
+        })
+    }
+
+    fn acknowledge_by(&mut self, due: Duration) {
+        self.acknowledge_at = Some(self.acknowledge_at.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    fn tell(&mut self, urgency: Urgency) {
+        self.news = self.news.max(Some(urgency));
+    }
+}
+
+impl Stream {
+    /// All before this has entered the inbox.
+    fn next(&self) -> Sequence {
+        self.arrivals.front().map_or(self.expected, |arrival| arrival.sequence)
+    }
+
+    /// Takes the frame expected, if there is room: a peer has one window, and one frame of any size.
+    fn take(&mut self, arrival: Arrival, window: usize) -> bool {
+        let bytes = arrival.bytes();
+        if !self.arrivals.is_empty() && self.bytes + bytes > window {
+            return false;
+        }
+        self.expected = arrival.sequence.next();
+        self.gap = None;
+        self.bytes += bytes;
+        self.arrivals.push_back(arrival);
+        true
+    }
+}
+
+/// Whose frame it is.
+enum Recognised {
+    Current,
+    /// One of a process that was replaced.
+    Stale,
+    New,
+}

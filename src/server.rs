@@ -1,0 +1,166 @@
+//! The handle: a [`Server`] is two threads, started by a [`Builder`] and joined at the end.
+
+mod builder;
+
+use std::convert::Infallible;
+use std::io;
+use std::panic;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+
+pub use self::builder::{Builder, StartError};
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::envelope::{Envelope, Pid};
+use crate::event::Event;
+use crate::report::{PeerReport, Report};
+use crate::stats::Stats;
+
+/// The two ends an application holds: what it puts in the outbox goes to the peers, and what they send
+/// comes out of the inbox.
+///
+/// Either end can be moved out, cloned or dropped on its own. Dropping every outbox sender says that
+/// this server has nothing more to send; dropping the inbox, that it wants to hear nothing more.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    /// Where to put what goes out. It blocks while it is full, which it stays while a living peer takes
+    /// no more.
+    pub outbox: Sender<Envelope>,
+    /// Where what came in is found. It ends when this server is leaving and its peers have left too, or
+    /// on the idle timeout.
+    pub inbox: Receiver<Envelope>,
+}
+
+/// A running server: the handle to its two threads.
+///
+/// Dropping it is [`shutdown`](Server::shutdown) without the report.
+///
+/// ```
+/// use raft_cluster::{Config, Envelope, Pid, Server};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = |name: &str| folder.path().join(name).display().to_string();
+/// # let json_text = format!(
+/// #     r#"{{"object": {{"total": 2, "Servers": [
+/// #         {{"mypid": 1, "url": "ipc://{}"}}, {{"mypid": 2, "url": "ipc://{}"}}]}}}}"#,
+/// #     path("one"), path("two"));
+/// let config: Config = json_text.parse()?;
+/// let (one, server_one) = Server::start(&config, Pid::new(1))?;
+/// let (two, server_two) = Server::start(&config, Pid::new(2))?;
+/// one.outbox.send(Envelope::broadcast("hello there"))?;
+/// drop((one.outbox, two.outbox));
+/// let envelope = two.inbox.recv()?;
+/// assert_eq!(envelope.from, Pid::new(1));
+/// assert_eq!(&envelope.msg[..], b"hello there");
+/// assert!(server_one.join().all_acknowledged());
+/// assert!(server_two.join().all_acknowledged());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a server ends when its handle is dropped"]
+pub struct Server {
+    pid: Pid,
+    url: String,
+    peers: Vec<Pid>,
+    counters: Arc<Counters>,
+    events: Receiver<Event>,
+    /// Dropped to tell the threads to end.
+    stop: Option<Sender<Infallible>>,
+    threads: Option<Threads>,
+}
+
+#[derive(Debug)]
+struct Threads {
+    output: JoinHandle<Vec<PeerReport>>,
+    input: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    /// Starts server `pid` of the cluster with all defaults.
+    ///
+    /// It is bound to its url when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the pid is not listed, or its url cannot be bound: see [`StartError`].
+    pub fn start(config: &Config, pid: Pid) -> Result<(Mailbox, Self), StartError> {
+        Self::builder(config, pid).start()
+    }
+
+    /// The options of a server, to be set before it starts.
+    pub fn builder(config: &Config, pid: Pid) -> Builder<'_> {
+        Builder::new(config, pid)
+    }
+
+    /// Which server this is.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Where it listens, as a libzmq url.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The other servers of the cluster, in the order of the configuration.
+    pub fn peers(&self) -> &[Pid] {
+        &self.peers
+    }
+
+    /// What it has counted so far.
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    /// What happens around it. The channel is bounded: see [`Event`].
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    /// Waits until both threads have ended, which they do once every outbox sender has been dropped and
+    /// the inbox has ended: because all peers have left or are down, on the idle timeout, or because the
+    /// application dropped it (which shows at the next envelope that comes).
+    ///
+    /// # Panics
+    ///
+    /// Re-raises a panic of one of the threads.
+    pub fn join(mut self) -> Report {
+        self.wait()
+    }
+
+    /// Leaves at once: what the outbox holds is still sent, and acknowledgements are awaited for the
+    /// linger time at most.
+    ///
+    /// Outbox senders that still live elsewhere get an error from then on. An envelope that one of them
+    /// sends in the very moment of the closing may be lost without a report; to be sure of every
+    /// envelope, drop the senders first.
+    ///
+    /// # Panics
+    ///
+    /// Re-raises a panic of one of the threads.
+    pub fn shutdown(mut self) -> Report {
+        self.stop = None;
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Report {
+        let Some(threads) = self.threads.take() else { return Report::default() };
+        let output = threads.output.join();
+        let input = threads.input.join();
+        let peers = output.unwrap_or_else(|payload| panic::resume_unwind(payload));
+        let input = input.unwrap_or_else(|payload| panic::resume_unwind(payload));
+        Report { peers, stats: self.stats(), failure: input.err() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(threads) = self.threads.take() {
+            // A panic in a thread has been printed; `join` and `shutdown` are there to re-raise it.
+            let _ = (threads.output.join(), threads.input.join());
+        }
+    }
+}

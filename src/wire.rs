@@ -1,0 +1,337 @@
+//! Frames as bytes.
+//!
+//! A frame is one libzmq message of one part, the header, or of two, the header and the body. The header
+//! is [`HEADER_LEN`] bytes, its numbers little-endian:
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 3 | `rcl`, the magic |
+//! | 3 | 1 | version, 1 |
+//! | 4 | 1 | kind: 0 heartbeat, 1 batch, 2 single, 3 goodbye |
+//! | 5 | 1 | flags: 1 urgent, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended |
+//! | 6 | 2 | zero |
+//! | 8 | 8 | cluster: FNV-1a of its name, zero for none |
+//! | 16 | 4 | from, a pid |
+//! | 20 | 4 | to, a pid |
+//! | 24 | 8 | incarnation of the sender, not zero |
+//! | 32 | 8 | sequence, from 1; of a heartbeat, the next to be sent |
+//! | 40 | 8 | base: the first sequence that can still come |
+//! | 48 | 4 | round, not zero |
+//! | 52 | 4 | envelopes in a batch, else zero |
+//! | 56 | 8 | envelopes given up right before this frame |
+//! | 64 | 8 | `msg_id` of a single, else zero |
+//! | 72 | 8 | acknowledgement: of which incarnation, zero for none |
+//! | 80 | 8 | acknowledgement: the next sequence expected |
+//! | 88 | 4 | acknowledgement: the round in which a gap was seen, zero for none |
+//! | 92 | 4 | acknowledgement: milliseconds of silence, all ones if never heard |
+//! | 96 | 4 | the largest message the sender takes, in bytes |
+//! | 100 | 4 | zero |
+//!
+//! The body of a single is its message. The body of a batch is its envelopes, one after the other:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 4 | length of the message in bytes, times two; plus one for a broadcast |
+//! | 8 | `msg_id` |
+//! | length | the message |
+
+use bytes::{Buf, BufMut, Bytes};
+use thiserror::Error;
+
+use crate::envelope::{Envelope, Pid, Recipient};
+use crate::frame::{
+    Acknowledgement, ClusterId, Frame, Header, Incarnation, Intake, Pace, Payload, Progress, Round,
+    Sequence, Silence,
+};
+
+/// The header's length in bytes.
+pub(crate) const HEADER_LEN: usize = 104;
+
+/// What an envelope in a batch needs beside its message, in bytes.
+pub(crate) const ENVELOPE_OVERHEAD: usize = 12;
+
+/// The largest message that the format can hold, in bytes.
+pub(crate) const LARGEST_MESSAGE: usize = (u32::MAX >> 1) as usize;
+
+const MAGIC: [u8; 3] = *b"rcl";
+const VERSION: u8 = 1;
+
+const HEARTBEAT: u8 = 0;
+const BATCH: u8 = 1;
+const SINGLE: u8 = 2;
+const GOODBYE: u8 = 3;
+
+const URGENT: u8 = 1;
+const SETTLED: u8 = 2;
+const BROADCAST: u8 = 4;
+const CLOSED: u8 = 8;
+const ENDED: u8 = 16;
+const ALL_FLAGS: u8 = URGENT | SETTLED | BROADCAST | CLOSED | ENDED;
+
+/// Why bytes are not a frame.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub(crate) enum DecodeError {
+    #[error("the header has {0} bytes")]
+    HeaderLength(usize),
+    #[error("the magic is not that of this protocol")]
+    Magic,
+    #[error("protocol version {0} is not spoken here")]
+    Version(u8),
+    #[error("the {0} field holds a value that it cannot have")]
+    Field(&'static str),
+    #[error("the body is not what the header says")]
+    Body,
+}
+
+/// The header of a frame as bytes.
+pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_LEN] {
+    let (kind, envelopes, msg_id, cast) = match payload {
+        Payload::Heartbeat => (HEARTBEAT, 0, 0, 0),
+        Payload::Batch { envelopes, .. } => (BATCH, *envelopes, 0, 0),
+        Payload::Single { to, msg_id, .. } => (SINGLE, 0, *msg_id, broadcast_flag(*to)),
+        Payload::Goodbye => (GOODBYE, 0, 0, 0),
+    };
+    let said = &header.acknowledgement;
+    let mut bytes = [0; HEADER_LEN];
+    let mut out = &mut bytes[..];
+    out.put_slice(&MAGIC);
+    out.put_u8(VERSION);
+    out.put_u8(kind);
+    out.put_u8(flags(header) | cast);
+    out.put_u16_le(0);
+    out.put_u64_le(header.cluster.to_wire());
+    out.put_u32_le(header.from.as_u32());
+    out.put_u32_le(header.to.as_u32());
+    out.put_u64_le(header.incarnation.to_wire());
+    out.put_u64_le(header.sequence.to_wire());
+    out.put_u64_le(header.base.to_wire());
+    out.put_u32_le(header.round.to_wire());
+    out.put_u32_le(envelopes);
+    out.put_u64_le(header.missed);
+    out.put_i64_le(msg_id);
+    out.put_u64_le(said.of.map_or(0, Incarnation::to_wire));
+    out.put_u64_le(said.next.to_wire());
+    out.put_u32_le(said.gap.map_or(0, Round::to_wire));
+    out.put_u32_le(said.silence.to_wire());
+    out.put_u32_le(header.largest);
+    bytes
+}
+
+fn flags(header: &Header) -> u8 {
+    let pace = if header.pace == Pace::Urgent { URGENT } else { 0 };
+    let progress = if header.progress == Progress::Settled { SETTLED } else { 0 };
+    let intake = match header.acknowledgement.intake {
+        Intake::Open => 0,
+        Intake::Closed => CLOSED,
+        Intake::Ended => ENDED,
+    };
+    pace | progress | intake
+}
+
+fn broadcast_flag(to: Recipient) -> u8 {
+    if to == Recipient::Broadcast { BROADCAST } else { 0 }
+}
+
+/// The frame that these bytes are. Nothing is copied and nothing allocated: the payload is the body.
+pub(crate) fn decode(header: &[u8], body: Bytes) -> Result<Frame, DecodeError> {
+    let bytes: &[u8; HEADER_LEN] =
+        header.try_into().map_err(|_| DecodeError::HeaderLength(header.len()))?;
+    let mut input = &bytes[..];
+    let mut magic = [0; MAGIC.len()];
+    input.copy_to_slice(&mut magic);
+    if magic != MAGIC {
+        return Err(DecodeError::Magic);
+    }
+    let version = input.get_u8();
+    if version != VERSION {
+        return Err(DecodeError::Version(version));
+    }
+    let kind = input.get_u8();
+    let flags = input.get_u8();
+    let zero = input.get_u16_le();
+    if flags & !ALL_FLAGS != 0 || zero != 0 {
+        return Err(DecodeError::Field("flags"));
+    }
+    decode_rest(input, kind, flags, body)
+}
+
+fn decode_rest(mut input: &[u8], kind: u8, flags: u8, body: Bytes) -> Result<Frame, DecodeError> {
+    let field = DecodeError::Field;
+    let cluster = ClusterId::from_wire(input.get_u64_le());
+    let from = Pid::new(input.get_u32_le());
+    let to = Pid::new(input.get_u32_le());
+    let incarnation = Incarnation::from_wire(input.get_u64_le()).ok_or(field("incarnation"))?;
+    let sequence = Sequence::from_wire(input.get_u64_le()).ok_or(field("sequence"))?;
+    let base = Sequence::from_wire(input.get_u64_le()).ok_or(field("base"))?;
+    let round = Round::from_wire(input.get_u32_le()).ok_or(field("round"))?;
+    let envelopes = input.get_u32_le();
+    let missed = input.get_u64_le();
+    let msg_id = input.get_i64_le();
+    let acknowledgement = Acknowledgement {
+        of: Incarnation::from_wire(input.get_u64_le()),
+        next: Sequence::from_wire(input.get_u64_le()).ok_or(field("next"))?,
+        gap: Round::from_wire(input.get_u32_le()),
+        silence: Silence::from_wire(input.get_u32_le()),
+        intake: intake(flags)?,
+    };
+    let largest = input.get_u32_le();
+    if base > sequence || input.get_u32_le() != 0 {
+        return Err(field("base"));
+    }
+    let payload = decode_payload(kind, flags, envelopes, msg_id, to, body)?;
+    let pace = if flags & URGENT == 0 { Pace::Relaxed } else { Pace::Urgent };
+    let progress = if flags & SETTLED == 0 { Progress::Running } else { Progress::Settled };
+    let header = Header {
+        cluster,
+        from,
+        to,
+        incarnation,
+        sequence,
+        base,
+        round,
+        missed,
+        largest,
+        pace,
+        progress,
+        acknowledgement,
+    };
+    Ok(Frame { header, payload })
+}
+
+fn intake(flags: u8) -> Result<Intake, DecodeError> {
+    match flags & (CLOSED | ENDED) {
+        0 => Ok(Intake::Open),
+        CLOSED => Ok(Intake::Closed),
+        ENDED => Ok(Intake::Ended),
+        _ => Err(DecodeError::Field("flags")),
+    }
+}
+
+fn decode_payload(
+    kind: u8,
+    flags: u8,
+    envelopes: u32,
+    msg_id: i64,
+    to: Pid,
+    body: Bytes,
+) -> Result<Payload, DecodeError> {
+    let broadcast = flags & BROADCAST != 0;
+    if kind != SINGLE && (broadcast || msg_id != 0) || kind != BATCH && envelopes != 0 {
+        return Err(DecodeError::Field("kind"));
+    }
+    match kind {
+        HEARTBEAT if body.is_empty() => Ok(Payload::Heartbeat),
+        GOODBYE if body.is_empty() => Ok(Payload::Goodbye),
+        BATCH if count_envelopes(&body) == Some(envelopes) => {
+            Ok(Payload::Batch { envelopes, body })
+        }
+        SINGLE => {
+            let to = if broadcast { Recipient::Broadcast } else { Recipient::Peer(to) };
+            Ok(Payload::Single { to, msg_id, msg: body })
+        }
+        HEARTBEAT..=GOODBYE => Err(DecodeError::Body),
+        _ => Err(DecodeError::Field("kind")),
+    }
+}
+
+/// How many envelopes the body of a batch holds; none if it is damaged. What passes here can be taken
+/// apart by [`Envelopes`] without a remainder.
+fn count_envelopes(mut body: &[u8]) -> Option<u32> {
+    let mut envelopes = 0_u32;
+    while !body.is_empty() {
+        let length = body.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) >> 1)?;
+        body = body.get(ENVELOPE_OVERHEAD..)?.get(length as usize..)?;
+        envelopes = envelopes.checked_add(1)?;
+    }
+    Some(envelopes)
+}
+
+/// A batch in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    body: Vec<u8>,
+    envelopes: u32,
+    /// How large the last one became, as a guess at the next.
+    last: usize,
+}
+
+impl Batch {
+    /// Adds an envelope, which must not be larger than [`LARGEST_MESSAGE`].
+    pub(crate) fn push(&mut self, envelope: &Envelope) {
+        debug_assert!(envelope.msg.len() <= LARGEST_MESSAGE);
+        if self.envelopes == 0 {
+            self.body.reserve(self.last);
+        }
+        let length = u32::try_from(envelope.msg.len()).unwrap_or(u32::MAX) << 1;
+        let broadcast = u32::from(envelope.to == Recipient::Broadcast);
+        let mut head = [0; ENVELOPE_OVERHEAD];
+        head[..4].copy_from_slice(&(length | broadcast).to_le_bytes());
+        head[4..].copy_from_slice(&envelope.msg_id.to_le_bytes());
+        self.body.extend_from_slice(&head);
+        self.body.extend_from_slice(&envelope.msg);
+        self.envelopes += 1;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.envelopes == 0
+    }
+
+    /// The batch as a payload, and an empty one in its place. The payload holds at most twice the memory
+    /// it needs, since the window counts what it needs.
+    pub(crate) fn take(&mut self) -> Payload {
+        let mut body = std::mem::take(&mut self.body);
+        let envelopes = std::mem::take(&mut self.envelopes);
+        self.last = body.len();
+        if body.len() < body.capacity() / 2 {
+            body.shrink_to_fit();
+        }
+        Payload::Batch { envelopes, body: body.into() }
+    }
+}
+
+/// The envelopes of a payload, one after the other, as slices of its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Envelopes {
+    payload: Payload,
+    at: usize,
+    from: Pid,
+    to: Pid,
+}
+
+impl Envelopes {
+    /// The envelopes of a payload that went `from` a server `to` another.
+    pub(crate) fn new(payload: Payload, from: Pid, to: Pid) -> Self {
+        Self { payload, at: 0, from, to }
+    }
+}
+
+impl Iterator for Envelopes {
+    type Item = Envelope;
+
+    fn next(&mut self) -> Option<Envelope> {
+        match &self.payload {
+            Payload::Batch { body, .. } => {
+                let head = body.get(self.at..)?.first_chunk::<ENVELOPE_OVERHEAD>()?;
+                let (head, msg_id) = head.split_first_chunk::<4>()?;
+                let head = u32::from_le_bytes(*head);
+                let msg_id = i64::from_le_bytes(*msg_id.first_chunk()?);
+                let start = self.at + ENVELOPE_OVERHEAD;
+                let end = start + (head >> 1) as usize;
+                let msg = (end <= body.len()).then(|| body.slice(start..end))?;
+                self.at = end;
+                let broadcast = head & 1 == 1;
+                let to = if broadcast { Recipient::Broadcast } else { Recipient::Peer(self.to) };
+                Some(Envelope { to, from: self.from, msg_id, msg })
+            }
+            Payload::Single { .. } => {
+                match std::mem::replace(&mut self.payload, Payload::Heartbeat) {
+                    Payload::Single { to, msg_id, msg } => {
+                        Some(Envelope { to, from: self.from, msg_id, msg })
+                    }
+                    _ => None,
+                }
+            }
+            Payload::Heartbeat | Payload::Goodbye => None,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the integration tests share: clusters in a folder of their own, and waits that end.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Receiver, Server};
+use tempfile::TempDir;
+
+/// Longer than anything takes on a busy machine: a test that waits for it has failed.
+pub const BOUND: Duration = Duration::from_secs(60);
+
+/// How the servers of a test reach each other.
+#[derive(Clone, Copy, Debug)]
+pub enum Transport {
+    Tcp,
+    Ipc,
+}
+
+/// A configuration for servers 1 to `total`, and the folder their sockets lie in.
+pub struct Cluster {
+    pub config: Config,
+    pub text: String,
+    pub folder: TempDir,
+}
+
+impl Cluster {
+    pub fn new(total: u32, transport: Transport) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let urls: Vec<String> = match transport {
+            Transport::Ipc => {
+                (1..=total).map(|n| format!("ipc://{}/{n}", folder.path().display())).collect()
+            }
+            Transport::Tcp => free_ports(total).iter().map(|p| format!("127.0.0.1:{p}")).collect(),
+        };
+        let text = config_text(&urls);
+        Self { config: text.parse().unwrap(), text, folder }
+    }
+
+    /// Starts one server with the defaults, but no idle timeout.
+    pub fn start(&self, pid: u32) -> (Mailbox, Server) {
+        Server::builder(&self.config, Pid::new(pid)).idle_timeout(None).start().unwrap()
+    }
+
+    /// Starts them all.
+    pub fn start_all(&self) -> Vec<(Mailbox, Server)> {
+        self.config.pids().iter().map(|pid| self.start(pid.as_u32())).collect()
+    }
+}
+
+/// A configuration file that lists these urls as servers 1, 2, 3 and so on.
+pub fn config_text(urls: &[String]) -> String {
+    let servers: Vec<_> =
+        (1..).zip(urls).map(|(pid, url)| serde_json::json!({"mypid": pid, "url": url})).collect();
+    serde_json::json!({"object": {"total": urls.len(), "Servers": servers}}).to_string()
+}
+
+/// Ports that the system has just handed out, all different.
+pub fn free_ports(count: u32) -> Vec<u16> {
+    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
+
+/// The next envelope, or a failed test.
+pub fn receive(mailbox: &Mailbox) -> Envelope {
+    mailbox.inbox.recv_timeout(BOUND).expect("an envelope comes in")
+}
+
+/// Waits for the event, and returns those before it.
+pub fn await_event(events: &Receiver<Event>, wanted: &Event) -> Vec<Event> {
+    let mut before = Vec::new();
+    loop {
+        let event = events.recv_timeout(BOUND).unwrap_or_else(|_| {
+            panic!("no {wanted:?} came, only {before:?}");
+        });
+        if event == *wanted {
+            return before;
+        }
+        before.push(event);
+    }
+}
