@@ -12,8 +12,10 @@ use bytes::Bytes;
 use crate::frame::Frame;
 use crate::wire::{self, HEADER_LEN};
 
-/// How long libzmq waits before it tries to connect again, in milliseconds.
-const RECONNECT_MS: i32 = 100;
+/// How long libzmq waits before it tries to connect again, in milliseconds: at first, and at most, as it
+/// waits longer each time.
+const RECONNECT_MS: i32 = 10;
+const RECONNECT_MAX_MS: i32 = 200;
 
 /// How long one attempt to connect may last, in milliseconds: after a partition the kernel's own
 /// attempts are many seconds apart.
@@ -58,6 +60,7 @@ impl Outlet {
         socket.set_linger(0)?;
         socket.set_ipv6(is_ipv6(url))?;
         socket.set_reconnect_ivl(RECONNECT_MS)?;
+        socket.set_reconnect_ivl_max(RECONNECT_MAX_MS)?;
         socket.set_connect_timeout(CONNECT_MS)?;
         socket.set_handshake_ivl(HANDSHAKE_MS)?;
         keep_alive(&socket)?;

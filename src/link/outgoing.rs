@@ -198,6 +198,7 @@ impl Outgoing {
 
     /// Takes what the receiving half of the other direction has learnt of the peer.
     pub(crate) fn handle_heard(&mut self, heard: &Heard) -> Result<(), Rejection> {
+        let was_settled = self.is_settled();
         let before = std::mem::replace(
             &mut self.peer,
             Peer {
@@ -226,6 +227,10 @@ impl Outgoing {
         if left_behind && self.farewell == Farewell::Said {
             self.enqueue(Payload::Goodbye);
         }
+        if self.is_settled() && !was_settled {
+            // The peer waits for this before it ends.
+            self.urgency = Urgency::Now;
+        }
         heeded
     }
 
@@ -245,9 +250,6 @@ impl Outgoing {
         }
         if said.gap == Some(self.round) {
             self.go_back();
-        }
-        if self.is_settled() && self.farewell == Farewell::Said {
-            self.urgency = self.urgency.max(Urgency::Now);
         }
         Ok(())
     }
@@ -336,6 +338,9 @@ impl Outgoing {
 
     /// The next frame to send.
     pub(crate) fn poll_transmit(&mut self, now: Duration) -> Option<Frame> {
+        if self.peer.intake == Intake::Ended {
+            return None;
+        }
         if self.missed > 0 && self.listens() && self.is_reachable(now) {
             self.enqueue(Payload::Batch { envelopes: 0, body: Bytes::new() });
         }
@@ -438,6 +443,11 @@ impl Outgoing {
         let in_flight = self.queue.iter().take(self.sent);
         let largest = in_flight.map(|queued| queued.payload.len()).max().unwrap_or(0);
         Duration::from_secs(largest as u64 / SLOWEST)
+    }
+
+    /// Whether somebody is there to hear the last words.
+    pub(crate) fn has_listener(&self, now: Duration) -> bool {
+        self.peer.intake != Intake::Ended && self.is_reachable(now)
     }
 
     /// Whether all that was accepted is settled, and the goodbye too.

@@ -111,7 +111,7 @@ impl Lane {
 
     /// Says that this process ends, and tells what the peer has not acknowledged.
     pub(crate) fn end(mut self, now: Duration) -> PeerReport {
-        let linger = if self.outgoing.is_reachable(now) { LAST_WORDS } else { Duration::ZERO };
+        let linger = if self.outgoing.has_listener(now) { LAST_WORDS } else { Duration::ZERO };
         if !self.outgoing.is_finished() && !linger.is_zero() {
             // The last words only spare the peer a wait; nobody is left to hear that they failed.
             let _: io::Result<()> = self.outlet.send(self.outgoing.last_words(now));
