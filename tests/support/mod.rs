@@ -2,6 +2,12 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod audit;
+pub mod load;
+pub mod mesh;
+mod pipe;
+pub mod proxy;
+
 use std::net::TcpListener;
 use std::time::Duration;
 
