@@ -84,12 +84,12 @@ enum Work {
     None,
 }
 
-/// What ended a wait.
+/// What ended a wait: a channel, or the time.
 enum Woken {
-    ByOutbox(Result<Envelope, RecvError>),
-    ByFeedback(Result<Feedback, RecvError>),
-    ByStop,
-    ByTime,
+    Outbox(Result<Envelope, RecvError>),
+    Feedback(Result<Feedback, RecvError>),
+    Stop,
+    Timeout,
 }
 
 impl Output {
@@ -300,12 +300,12 @@ impl Output {
     fn wait(&mut self, now: Duration) -> Input {
         let timeout = self.poll_timeout(now).saturating_sub(now);
         match self.select(timeout, now) {
-            Woken::ByOutbox(Ok(envelope)) => self.backlog.push_back(envelope),
-            Woken::ByOutbox(Err(RecvError)) => self.leave(Signal::Leaving, self.setup.clock.now()),
-            Woken::ByFeedback(Ok(feedback)) => self.handle_feedback(&feedback),
-            Woken::ByFeedback(Err(RecvError)) => return Input::Ended,
-            Woken::ByStop => self.leave(Signal::Shutdown, self.setup.clock.now()),
-            Woken::ByTime => {}
+            Woken::Outbox(Ok(envelope)) => self.backlog.push_back(envelope),
+            Woken::Outbox(Err(RecvError)) => self.leave(Signal::Leaving, self.setup.clock.now()),
+            Woken::Feedback(Ok(feedback)) => self.handle_feedback(&feedback),
+            Woken::Feedback(Err(RecvError)) => return Input::Ended,
+            Woken::Stop => self.leave(Signal::Shutdown, self.setup.clock.now()),
+            Woken::Timeout => {}
         }
         Input::Running
     }
@@ -315,10 +315,10 @@ impl Output {
         let nothing = never();
         let outbox = if held_up { &nothing } else { &self.setup.outbox };
         select! {
-            recv(outbox) -> envelope => Woken::ByOutbox(envelope),
-            recv(self.setup.feedback) -> feedback => Woken::ByFeedback(feedback),
-            recv(self.setup.stop) -> _ => Woken::ByStop,
-            default(timeout) => Woken::ByTime,
+            recv(outbox) -> envelope => Woken::Outbox(envelope),
+            recv(self.setup.feedback) -> feedback => Woken::Feedback(feedback),
+            recv(self.setup.stop) -> _ => Woken::Stop,
+            default(timeout) => Woken::Timeout,
         }
     }
 
