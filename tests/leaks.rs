@@ -9,7 +9,7 @@ mod support;
 use std::fs;
 use std::net::TcpListener;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use raft_cluster::{Envelope, Mailbox, Server};
 use support::{BOUND, Cluster, Transport, free_ports};
@@ -74,5 +74,11 @@ fn nothing_is_left_behind() {
         scope.spawn(one_that_is_dropped);
         scope.spawn(one_after_the_other_on_one_port);
     });
-    assert_eq!((count("task"), count("fd")), (threads, files));
+    // The kernel shows a thread for a moment after it was joined.
+    let deadline = Instant::now() + BOUND;
+    while count("task") > threads && Instant::now() < deadline {
+        thread::yield_now();
+    }
+    assert!(count("task") <= threads, "threads are left");
+    assert_eq!(count("fd"), files, "files or sockets are left");
 }
