@@ -34,10 +34,19 @@ impl Outcome {
     /// That every envelope was received by everyone, once and in order, and acknowledged.
     pub fn assert_clean(&self) {
         let verdict = self.verdict();
-        assert!(verdict.is_clean(), "{verdict:?}");
+        assert!(verdict.is_clean(), "{verdict:?}, {}", self.summary());
         for report in &self.reports {
             assert!(report.all_acknowledged(), "{report:?}");
         }
+    }
+
+    /// What happened at each server, but for the envelopes that came back.
+    fn summary(&self) -> String {
+        let tellable = |event: &&Event| !matches!(event, Event::Undeliverable { .. });
+        let told = |events: &Vec<Event>| events.iter().filter(tellable).cloned().collect();
+        let told: Vec<Vec<Event>> = self.events.iter().map(told).collect();
+        let stats: Vec<_> = self.reports.iter().map(|report| &report.stats).collect();
+        format!("{told:?}, {stats:#?}")
     }
 
     pub fn resent(&self) -> u64 {
@@ -92,8 +101,8 @@ fn unzip<A, B, C>(all: impl Iterator<Item = (A, B, C)>) -> (Vec<A>, Vec<B>, Vec<
     lists
 }
 
-/// A test that fails must end too.
-struct EndOnDrop<'a>(&'a AtomicBool);
+/// Ends the load when the test does, also when it fails.
+pub struct EndOnDrop<'a>(pub &'a AtomicBool);
 
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
