@@ -172,7 +172,7 @@ impl Sequence {
     /// The number, if it is one that a stream can reach: the upper half is out of bounds, so that no
     /// peer can bring a link to the end of the type.
     pub(crate) fn from_wire(number: u64) -> Option<Self> {
-        (number >= 1 && number <= u64::MAX / 2).then_some(Self(number))
+        (1..=u64::MAX / 2).contains(&number).then_some(Self(number))
     }
 
     pub(crate) const fn to_wire(self) -> u64 {

@@ -210,14 +210,14 @@ impl Input {
     fn receive(&mut self, now: Duration) -> io::Result<Socket> {
         for _ in 0..FRAMES_AT_ONCE {
             let Some(received) = self.inlet.receive()? else { return Ok(Socket::Drained) };
-            if let Err(reason) = self.accept(received, now) {
+            if let Err(reason) = self.accept(&received, now) {
                 self.refusals.note(reason);
             }
         }
         Ok(Socket::More)
     }
 
-    fn accept(&mut self, received: Received, now: Duration) -> Result<(), Rejection> {
+    fn accept(&mut self, received: &Received, now: Duration) -> Result<(), Rejection> {
         if received.parts == Parts::More {
             return Err(Rejection::Malformed);
         }

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, TryRecvError, never, select};
+use crossbeam_channel::{Receiver, RecvError, TryRecvError, never, select};
 
 use crate::clock::Clock;
 use crate::counters::{Counters, EventSink, add};
@@ -84,6 +84,14 @@ enum Work {
     None,
 }
 
+/// What ended a wait: a channel, or the time.
+enum Woken {
+    Outbox(Result<Envelope, RecvError>),
+    Feedback(Result<Feedback, RecvError>),
+    Stop,
+    Timeout,
+}
+
 impl Output {
     pub(crate) fn new(setup: Setup) -> Self {
         let by_pid = setup.lanes.iter().enumerate().map(|(at, lane)| (lane.peer, at)).collect();
@@ -97,7 +105,7 @@ impl Output {
         let mut input = Input::Running;
         while input == Input::Running {
             let now = self.setup.clock.now();
-            input = self.take_feedback(now);
+            input = self.take_feedback();
             let work = self.take_outbox(now);
             self.say_goodbye();
             self.transmit(now);
@@ -110,17 +118,17 @@ impl Output {
         self.end()
     }
 
-    fn take_feedback(&mut self, now: Duration) -> Input {
+    fn take_feedback(&mut self) -> Input {
         loop {
             match self.setup.feedback.try_recv() {
-                Ok(feedback) => self.handle_feedback(&feedback, now),
+                Ok(feedback) => self.handle_feedback(&feedback),
                 Err(TryRecvError::Empty) => return Input::Running,
                 Err(TryRecvError::Disconnected) => return Input::Ended,
             }
         }
     }
 
-    fn handle_feedback(&mut self, feedback: &Feedback, _now: Duration) {
+    fn handle_feedback(&mut self, feedback: &Feedback) {
         let lane = &mut self.setup.lanes[feedback.lane];
         if let Err(reason) = lane.handle_heard(&feedback.heard) {
             self.reject(reason);
@@ -283,29 +291,36 @@ impl Output {
     /// Tells the input thread when all is acknowledged, or the linger time is over.
     fn settle(&mut self, now: Duration) {
         let Phase::Leaving { since } = self.phase else { return };
-        if self.setup.lanes.iter().all(Lane::is_settled) || now >= since + self.setup.linger {
+        let settled = self.backlog.is_empty() && self.setup.lanes.iter().all(Lane::awaits_nothing);
+        if settled || now >= since + self.setup.linger {
             self.phase = Phase::Settled;
             self.setup.bell.ring(Signal::Settled);
         }
     }
 
     fn wait(&mut self, now: Duration) -> Input {
-        let held_up = !self.backlog.is_empty() || self.is_held_up(now);
-        let outbox = if held_up { never() } else { self.setup.outbox.clone() };
         let timeout = self.poll_timeout(now).saturating_sub(now);
-        select! {
-            recv(outbox) -> envelope => match envelope {
-                Ok(envelope) => self.backlog.push_back(envelope),
-                Err(_) => self.leave(Signal::Leaving, self.setup.clock.now()),
-            },
-            recv(self.setup.feedback) -> feedback => match feedback {
-                Ok(feedback) => self.handle_feedback(&feedback, now),
-                Err(_) => return Input::Ended,
-            },
-            recv(self.setup.stop) -> _ => self.leave(Signal::Shutdown, self.setup.clock.now()),
-            default(timeout) => {}
+        match self.select(timeout, now) {
+            Woken::Outbox(Ok(envelope)) => self.backlog.push_back(envelope),
+            Woken::Outbox(Err(RecvError)) => self.leave(Signal::Leaving, self.setup.clock.now()),
+            Woken::Feedback(Ok(feedback)) => self.handle_feedback(&feedback),
+            Woken::Feedback(Err(RecvError)) => return Input::Ended,
+            Woken::Stop => self.leave(Signal::Shutdown, self.setup.clock.now()),
+            Woken::Timeout => {}
         }
         Input::Running
+    }
+
+    fn select(&self, timeout: Duration, now: Duration) -> Woken {
+        let held_up = !self.backlog.is_empty() || self.is_held_up(now);
+        let nothing = never();
+        let outbox = if held_up { &nothing } else { &self.setup.outbox };
+        select! {
+            recv(outbox) -> envelope => Woken::Outbox(envelope),
+            recv(self.setup.feedback) -> feedback => Woken::Feedback(feedback),
+            recv(self.setup.stop) -> _ => Woken::Stop,
+            default(timeout) => Woken::Timeout,
+        }
     }
 
     /// When there is something to do although nothing has come in.

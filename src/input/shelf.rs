@@ -38,7 +38,8 @@ pub(crate) enum Put {
 }
 
 impl Shelf {
-    /// A shelf that takes nothing while more than `limit` bytes wait on it.
+    /// A shelf that takes nothing while `limit` bytes wait on it. One envelope fits on an empty one,
+    /// whatever its size.
     pub(crate) fn new(inbox: Sender<Envelope>, limit: usize) -> Self {
         Self { inbox, lots: VecDeque::new(), envelopes: 0, bytes: 0, limit }
     }
@@ -80,7 +81,7 @@ impl Shelf {
             self.envelopes -= lot.envelopes;
             self.bytes -= lot.bytes;
         }
-        self.bytes >= self.limit
+        self.bytes >= self.limit && !self.lots.is_empty()
     }
 
     fn note(&mut self, bytes: usize) -> Put {

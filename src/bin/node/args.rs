@@ -1,0 +1,138 @@
+//! The arguments.
+
+use std::num::ParseFloatError;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, TryFromFloatSecsError};
+
+use clap::{Args, Parser};
+use raft_cluster::Pid;
+use thiserror::Error;
+
+use crate::output::Format;
+
+/// Connects the servers of a cluster and shows the messages that arrive.
+///
+/// At a terminal, a line typed is broadcast, `@3 text` goes to server 3, and end of input leaves.
+/// Otherwise the server broadcasts its message and ends when its peers have left.
+#[derive(Debug, Parser)]
+#[command(name = "node", version)]
+#[command(
+    after_help = "Exit status: 0 all messages were acknowledged, 1 some were not delivered, \
+                        2 bad arguments or configuration."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    which: Which,
+
+    /// The cluster's configuration.
+    #[arg(long, value_name = "FILE", default_value = "./config.json")]
+    pub(crate) config: PathBuf,
+
+    /// What to broadcast at the start.
+    #[arg(long, value_name = "TEXT", default_value = "hello there")]
+    pub(crate) message: String,
+
+    /// End when no message has come for so long, in seconds, or `never`.
+    #[arg(long, value_name = "SECONDS", default_value = "never", allow_negative_numbers = true)]
+    pub(crate) idle_timeout: IdleTimeout,
+
+    /// How long to wait at the end for the peers to acknowledge.
+    #[arg(long, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true)]
+    pub(crate) linger: Seconds,
+
+    /// Write one JSON object a line instead of text.
+    #[arg(long)]
+    json: bool,
+
+    /// This process is a child of `--all` and follows what it says on stdin.
+    #[arg(long, hide = true, conflicts_with = "all")]
+    pub(crate) supervised: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// Which server of the configuration to be.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pid: Option<u32>,
+
+    /// Start all servers of the configuration, each as a process, and end when they have ended.
+    #[arg(long)]
+    all: bool,
+}
+
+/// What this process is to be.
+pub(crate) enum Role {
+    /// The server of this pid.
+    One(Pid),
+    /// The parent of them all.
+    All,
+}
+
+impl Arguments {
+    pub(crate) fn role(&self) -> Role {
+        self.which.pid.map_or(Role::All, |number| Role::One(Pid::new(number)))
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        match self.json {
+            true => Format::Json,
+            false => Format::Text,
+        }
+    }
+}
+
+/// A duration, written in seconds, such as `2` or `0.5`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl FromStr for Seconds {
+    type Err = NotSeconds;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Duration::try_from_secs_f64(text.parse()?)?))
+    }
+}
+
+/// Why a text is not a duration.
+#[derive(Debug, Error)]
+#[error("a number of seconds is expected, such as 2 or 0.5")]
+pub(crate) enum NotSeconds {
+    /// It is not a number.
+    Number(#[from] ParseFloatError),
+    /// It is negative, or beyond all durations.
+    Range(#[from] TryFromFloatSecsError),
+}
+
+/// Seconds or `never`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdleTimeout(pub(crate) Option<Duration>);
+
+impl FromStr for IdleTimeout {
+    type Err = NotIdleTimeout;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "never" {
+            return Ok(Self(None));
+        }
+        let Seconds(timeout) = text.parse().map_err(|_| NotIdleTimeout)?;
+        Ok(Self(Some(timeout)))
+    }
+}
+
+/// A text is neither `never` nor a duration.
+#[derive(Debug, Error)]
+#[error("a number of seconds is expected, such as 2 or 0.5, or `never`")]
+pub(crate) struct NotIdleTimeout;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,179 @@
+//! The lines of `--json`.
+
+use std::borrow::Cow;
+
+use raft_cluster::{Envelope, Event, Pid, Recipient, Report};
+use serde::{Serialize, Serializer};
+
+/// One line. The fields come out in the order in which they stand here; `pid` is the server that
+/// speaks.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(crate) enum Line<'a> {
+    Message {
+        pid: Pid,
+        from: Pid,
+        #[serde(serialize_with = "recipient")]
+        to: Recipient,
+        msg_id: i64,
+        msg: Cow<'a, str>,
+    },
+    Up {
+        pid: Pid,
+        peer: Pid,
+    },
+    Down {
+        pid: Pid,
+        peer: Pid,
+    },
+    Restarted {
+        pid: Pid,
+        peer: Pid,
+    },
+    Left {
+        pid: Pid,
+        peer: Pid,
+    },
+    Missed {
+        pid: Pid,
+        from: Pid,
+        count: u64,
+    },
+    Undeliverable {
+        pid: Pid,
+        peer: Pid,
+        #[serde(serialize_with = "recipient")]
+        to: Recipient,
+        msg_id: i64,
+        msg: Cow<'a, str>,
+        reason: String,
+    },
+    Rejected {
+        pid: Pid,
+        reason: String,
+        count: u64,
+    },
+    /// An event that this program does not know yet.
+    Other {
+        pid: Pid,
+        text: String,
+    },
+    Stopped {
+        pid: Pid,
+        sent: u64,
+        received: u64,
+        undelivered: u64,
+    },
+}
+
+impl<'a> Line<'a> {
+    pub(crate) fn message(pid: Pid, envelope: &'a Envelope) -> Self {
+        let Envelope { to, from, msg_id, ref msg } = *envelope;
+        Self::Message { pid, from, to, msg_id, msg: String::from_utf8_lossy(msg) }
+    }
+
+    pub(crate) fn event(pid: Pid, event: &'a Event) -> Self {
+        match *event {
+            Event::Up(peer) => Self::Up { pid, peer },
+            Event::Down(peer) => Self::Down { pid, peer },
+            Event::Restarted(peer) => Self::Restarted { pid, peer },
+            Event::Left(peer) => Self::Left { pid, peer },
+            Event::Missed { from, count } => Self::Missed { pid, from, count },
+            Event::Undeliverable { peer, ref envelope, reason } => Self::Undeliverable {
+                pid,
+                peer,
+                to: envelope.to,
+                msg_id: envelope.msg_id,
+                msg: String::from_utf8_lossy(&envelope.msg),
+                reason: reason.to_string(),
+            },
+            Event::Rejected { reason, count, .. } => {
+                Self::Rejected { pid, reason: reason.to_string(), count }
+            }
+            ref other => Self::Other { pid, text: other.to_string() },
+        }
+    }
+
+    pub(crate) fn stopped(pid: Pid, report: &Report) -> Self {
+        Self::Stopped {
+            pid,
+            sent: report.stats.messages_sent,
+            received: report.stats.messages_received,
+            undelivered: report.undelivered(),
+        }
+    }
+}
+
+/// `"broadcast"`, or the pid as a number.
+fn recipient<S: Serializer>(to: &Recipient, serializer: S) -> Result<S::Ok, S::Error> {
+    match to {
+        Recipient::Peer(pid) => pid.serialize(serializer),
+        Recipient::Broadcast => serializer.serialize_str("broadcast"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_cluster::Reason;
+
+    use super::*;
+
+    fn json(line: &Line) -> String {
+        serde_json::to_string(line).unwrap()
+    }
+
+    fn of_event(event: &Event) -> String {
+        json(&Line::event(Pid::new(2), event))
+    }
+
+    #[test]
+    fn a_message_shows_its_addresses_and_its_text() {
+        let pid = Pid::new(2);
+        let mut envelope = Envelope::broadcast("hello there");
+        envelope.from = Pid::new(1);
+        assert_eq!(
+            json(&Line::message(pid, &envelope)),
+            r#"{"event":"message","pid":2,"from":1,"to":"broadcast","msg_id":0,"msg":"hello there"}"#
+        );
+        let mut envelope = Envelope::to(pid, &b"\xffnot UTF-8"[..]).with_id(-7);
+        envelope.from = Pid::new(3);
+        assert_eq!(
+            json(&Line::message(pid, &envelope)),
+            r#"{"event":"message","pid":2,"from":3,"to":2,"msg_id":-7,"msg":"�not UTF-8"}"#
+        );
+    }
+
+    #[test]
+    fn what_happens_to_a_peer_shows_which_one() {
+        let peer = Pid::new(1);
+        for (event, name) in [
+            (Event::Up(peer), "up"),
+            (Event::Down(peer), "down"),
+            (Event::Restarted(peer), "restarted"),
+            (Event::Left(peer), "left"),
+        ] {
+            assert_eq!(of_event(&event), format!(r#"{{"event":"{name}","pid":2,"peer":1}}"#));
+        }
+        assert_eq!(
+            of_event(&Event::Missed { from: peer, count: 9 }),
+            r#"{"event":"missed","pid":2,"from":1,"count":9}"#
+        );
+    }
+
+    #[test]
+    fn what_comes_back_shows_the_message_and_the_reason() {
+        let peer = Pid::new(1);
+        let event = Event::Undeliverable {
+            peer,
+            envelope: Envelope::to(peer, "late").with_id(4),
+            reason: Reason::InboxClosed,
+        };
+        let reason = Reason::InboxClosed;
+        assert_eq!(
+            of_event(&event),
+            format!(
+                r#"{{"event":"undeliverable","pid":2,"peer":1,"to":1,"msg_id":4,"msg":"late","reason":"{reason}"}}"#
+            )
+        );
+    }
+}

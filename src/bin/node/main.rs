@@ -1,0 +1,94 @@
+//! `node` starts one server of a cluster, or all of them, and shows what arrives.
+//!
+//! ```text
+//!  main ── args ──┬── one ── the server of one pid ◄── terminal (typed lines)
+//!                 │     ▲
+//!                 │     └─── lead: what the parent of `--all` says
+//!                 └── all ── a child process for each server
+//! ```
+
+mod all;
+mod args;
+mod interrupts;
+mod json;
+mod lead;
+mod one;
+mod output;
+mod terminal;
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use raft_cluster::{Config, StartError};
+
+use args::{Arguments, Role};
+
+/// What a server that could not deliver everything, or not show everything, ends with.
+const INCOMPLETE: u8 = 1;
+
+/// What a wrong argument, a wrong configuration or a server that cannot start ends with.
+const UNUSABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
+    run(&arguments).unwrap_or_else(|error| {
+        complain(&format!("{}{}", chain(&*error), advice(&*error)));
+        ExitCode::from(UNUSABLE)
+    })
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let config = Config::load(&arguments.config)?;
+    if !arguments.supervised {
+        // Of a supervised server, the parent has read the same file and said the same.
+        config.warnings().iter().for_each(|warning| complain(&warning.to_string()));
+    }
+    match arguments.role() {
+        Role::One(pid) => one::run(arguments, &config, pid),
+        Role::All => all::run(arguments, &config),
+    }
+}
+
+/// Help and version are answers and go to stdout; everything else clap has to say is a complaint.
+fn explain(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        complain(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+        return ExitCode::from(UNUSABLE);
+    }
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Writes a line to stderr. There is nowhere to say that this failed, so nobody is told.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(format!("node: {text}\n").as_bytes());
+}
+
+/// What to do about the error, where that is not plain from what it says.
+fn advice(error: &(dyn Error + 'static)) -> &'static str {
+    match error.downcast_ref() {
+        Some(StartError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse => {
+            ": end the program that listens there, or give this server another url in the configuration"
+        }
+        _ => "",
+    }
+}
+
+/// The error and what caused it, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,201 @@
+//! One server: it shows what arrives until its peers have left, or until it is told to leave.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::io::{self, IsTerminal};
+use std::panic;
+use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
+use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Report, Server};
+
+use crate::args::{Arguments, IdleTimeout, Seconds};
+use crate::output::Output;
+use crate::{INCOMPLETE, complain, interrupts, lead, terminal};
+
+/// Starts the server `pid` and stays until it has ended.
+pub(crate) fn run(
+    arguments: &Arguments,
+    config: &Config,
+    pid: Pid,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let (leave, told_to_leave) = bounded(1);
+    interrupts::watch(leave.clone())?;
+    let (IdleTimeout(idle_timeout), Seconds(linger)) = (arguments.idle_timeout, arguments.linger);
+    let (Mailbox { outbox, inbox }, server) =
+        Server::builder(config, pid).idle_timeout(idle_timeout).linger(linger).start()?;
+    let mut output = Output::new(pid, arguments.format());
+    output.started(server.url());
+
+    // The outbox is empty, so this does not wait; and it only fails where the inbox ends as well.
+    let _ = outbox.send(Envelope::broadcast(arguments.message.clone()));
+    let peers = server.peers().to_vec();
+    let typing = heed_stdin(&Input::of(arguments), outbox, leave, peers)?;
+    let session = Session {
+        output,
+        inbox,
+        events: server.events().clone(),
+        typing,
+        linger,
+        patience: never(),
+        told_to_leave,
+        ending: Ending::of(server)?,
+    };
+    Ok(session.run())
+}
+
+/// What stdin is to this server.
+enum Input {
+    /// Somebody types.
+    Terminal,
+    /// The parent says when to leave.
+    Lead,
+    /// It is not read.
+    Nothing,
+}
+
+impl Input {
+    fn of(arguments: &Arguments) -> Self {
+        match (arguments.supervised, io::stdin().is_terminal()) {
+            (true, _) => Self::Lead,
+            (false, true) => Self::Terminal,
+            (false, false) => Self::Nothing,
+        }
+    }
+}
+
+/// Begins to read stdin. The channel that it returns ends with the typed input, and so does the
+/// outbox; where nobody types, the outbox ends here.
+fn heed_stdin(
+    input: &Input,
+    outbox: Sender<Envelope>,
+    leave: Sender<()>,
+    peers: Vec<Pid>,
+) -> io::Result<Receiver<()>> {
+    match input {
+        Input::Terminal => return terminal::read_lines(outbox, peers),
+        Input::Lead => lead::follow(leave)?,
+        Input::Nothing => {}
+    }
+    Ok(never())
+}
+
+/// All that a running server waits for.
+struct Session {
+    output: Output,
+    inbox: Receiver<Envelope>,
+    events: Receiver<Event>,
+    /// Ends with the typed input.
+    typing: Receiver<()>,
+    linger: Duration,
+    /// How long the peers may take to leave once the typed input has ended.
+    patience: Receiver<Instant>,
+    told_to_leave: Receiver<()>,
+    ending: Ending,
+}
+
+impl Session {
+    fn run(mut self) -> ExitCode {
+        loop {
+            select! {
+                recv(self.inbox) -> envelope => match envelope {
+                    Ok(envelope) => self.show(Some(envelope), None),
+                    Err(_) => {
+                        self.inbox = never();
+                        self.ending.begin();
+                    }
+                },
+                recv(self.events) -> event => match event {
+                    Ok(event) => self.show(None, Some(event)),
+                    Err(_) => self.events = never(),
+                },
+                recv(self.typing) -> _ => {
+                    self.typing = never();
+                    self.patience = after(self.linger);
+                }
+                recv(self.patience) -> _ => self.ending.begin(),
+                recv(self.told_to_leave) -> _ => self.ending.begin(),
+                recv(self.ending.ended) -> _ => break,
+            }
+        }
+        self.show(None, None);
+        self.finish()
+    }
+
+    /// Shows what was taken out of the channels and what else waits in them.
+    ///
+    /// A peer is up before its first message and has left after its last one. The library puts each on
+    /// its channel in that order, so the messages are collected before the events, and shown after
+    /// them but before the goodbyes.
+    fn show(&mut self, envelope: Option<Envelope>, event: Option<Event>) {
+        let waiting = self.inbox.len();
+        let envelopes: Vec<_> =
+            envelope.into_iter().chain(self.inbox.try_iter().take(waiting)).collect();
+        let events: Vec<_> = event.into_iter().chain(self.events.try_iter()).collect();
+
+        let mut goodbyes = Vec::new();
+        for (index, event) in events.iter().enumerate() {
+            match event {
+                Event::Left(peer) if !is_back(*peer, &events[index..]) => goodbyes.push(event),
+                _ => self.output.event(event),
+            }
+        }
+        envelopes.iter().for_each(|envelope| self.output.message(envelope));
+        goodbyes.into_iter().for_each(|event| self.output.event(event));
+        if self.output.has_failed() {
+            self.ending.begin();
+        }
+    }
+
+    fn finish(mut self) -> ExitCode {
+        let report = self.ending.join();
+        self.output.stopped(&report);
+        let shown = self.output.finish();
+        if let Err(error) = &shown {
+            complain(&format!("cannot write to stdout: {error}"));
+        }
+        match report.all_acknowledged() && shown.is_ok() {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::from(INCOMPLETE),
+        }
+    }
+}
+
+/// Whether a new process of the peer has come since it left.
+fn is_back(peer: Pid, since: &[Event]) -> bool {
+    since.contains(&Event::Up(peer)) || since.contains(&Event::Restarted(peer))
+}
+
+/// The thread in which the server shuts down, so that meanwhile what arrives is still shown.
+struct Ending {
+    /// Dropped, it begins.
+    begin: Option<Sender<Infallible>>,
+    /// Ends with the thread.
+    ended: Receiver<Infallible>,
+    thread: JoinHandle<Report>,
+}
+
+impl Ending {
+    fn of(server: Server) -> io::Result<Self> {
+        let (begin, begun) = bounded::<Infallible>(0);
+        let (running, ended) = bounded::<Infallible>(0);
+        let thread = thread::Builder::new().name("ending".into()).spawn(move || {
+            let _running = running;
+            let _ = begun.recv();
+            server.shutdown()
+        })?;
+        Ok(Self { begin: Some(begin), ended, thread })
+    }
+
+    /// Leaves in order; asked again, it goes on doing so.
+    fn begin(&mut self) {
+        self.begin = None;
+    }
+
+    /// What the server left behind. A panic of its threads goes on here.
+    fn join(self) -> Report {
+        self.thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+    }
+}

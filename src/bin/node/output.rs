@@ -1,0 +1,141 @@
+//! What goes to stdout: whole lines, each flushed.
+
+use std::borrow::Cow;
+use std::io::{self, ErrorKind, Write};
+
+use raft_cluster::{Envelope, Event, Pid, Recipient, Report};
+
+use crate::json::Line;
+
+/// Stdout, a line at a time, until it fails. Then the program is to leave, and what it still has to
+/// show goes nowhere.
+#[derive(Default)]
+pub(crate) struct Stdout {
+    failure: Option<io::Error>,
+}
+
+impl Stdout {
+    /// Writes one line whole; `line` ends in a newline.
+    pub(crate) fn write(&mut self, line: &[u8]) {
+        if self.failure.is_some() {
+            return;
+        }
+        let mut stdout = io::stdout().lock();
+        self.failure = stdout.write_all(line).and_then(|()| stdout.flush()).err();
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Whether all was written, as far as somebody was there to read it: in `node | head`, the reader
+    /// has left because it had enough.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        match self.failure {
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+/// The output of one server.
+pub(crate) struct Output {
+    pid: Pid,
+    format: Format,
+    stdout: Stdout,
+}
+
+impl Output {
+    pub(crate) fn new(pid: Pid, format: Format) -> Self {
+        Self { pid, format, stdout: Stdout::default() }
+    }
+
+    /// Says where the server listens, to whoever reads text.
+    pub(crate) fn started(&mut self, url: &str) {
+        if self.format == Format::Text {
+            self.text(&format!("server {} listens on {url}", self.pid));
+        }
+    }
+
+    pub(crate) fn message(&mut self, envelope: &Envelope) {
+        match self.format {
+            Format::Json => self.json(&Line::message(self.pid, envelope)),
+            Format::Text => {
+                let text = String::from_utf8_lossy(&envelope.msg);
+                let to = match envelope.to {
+                    Recipient::Broadcast => Cow::from("all"),
+                    Recipient::Peer(pid) => pid.to_string().into(),
+                };
+                self.text(&format!("peer {} to {to}: {}", envelope.from, printable(&text)));
+            }
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: &Event) {
+        match self.format {
+            Format::Json => self.json(&Line::event(self.pid, event)),
+            Format::Text => self.text(&event.to_string()),
+        }
+    }
+
+    pub(crate) fn stopped(&mut self, report: &Report) {
+        let line = Line::stopped(self.pid, report);
+        match line {
+            Line::Stopped { pid, sent, received, undelivered } if self.format == Format::Text => {
+                self.text(&format!(
+                    "server {pid} has stopped: {sent} sent, {received} received, {undelivered} undelivered"
+                ));
+            }
+            _ => self.json(&line),
+        }
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.stdout.has_failed()
+    }
+
+    pub(crate) fn finish(self) -> io::Result<()> {
+        self.stdout.finish()
+    }
+
+    fn text(&mut self, line: &str) {
+        self.stdout.write(format!("{line}\n").as_bytes());
+    }
+
+    fn json(&mut self, line: &Line) {
+        // Neither a map nor a number in a line can fail to be JSON.
+        if let Ok(line) = serde_json::to_string(line) {
+            self.text(&line);
+        }
+    }
+}
+
+/// The text with its control characters escaped: a message is one line, and cannot command the terminal.
+fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_cannot_break_its_line_or_command_the_terminal() {
+        assert_eq!(printable("two\nlines\r and \u{1b}[2J"), r"two\nlines\r and \u{1b}[2J");
+        assert_eq!(printable("ein schöner Tag 🎉"), "ein schöner Tag 🎉");
+    }
+}

@@ -1,0 +1,284 @@
+//! How a server ends: whatever is dropped first, whatever state its peers are in, in order, within the
+//! linger time and with nothing lost.
+
+mod support;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use raft_cluster::{Envelope, Event, Mailbox, Pid, Reason, Server};
+use support::{BOUND, Cluster, Transport, await_event, receive};
+
+const ONE: Pid = Pid::new(1);
+const TWO: Pid = Pid::new(2);
+
+/// Runs `end` and fails if it takes longer than the bound.
+fn within<T: Send>(bound: Duration, end: impl FnOnce() -> T + Send) -> T {
+    let start = Instant::now();
+    let ended = end();
+    let took = start.elapsed();
+    assert!(took < bound, "it took {took:?}, not {bound:?}");
+    ended
+}
+
+#[test]
+fn when_the_outbox_is_dropped_first_what_it_held_is_sent_and_peers_are_still_heard() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let (one, server_one) = cluster.start(1);
+    let (two, server_two) = cluster.start(2);
+    let Mailbox { outbox, inbox } = one;
+    for id in 0..1_000 {
+        outbox.send(Envelope::broadcast("last words").with_id(id)).unwrap();
+    }
+    drop(outbox);
+    for id in 0..1_000 {
+        assert_eq!(receive(&two).msg_id, id);
+    }
+    await_event(server_two.events(), &Event::Left(ONE));
+    // It has left, and still hears what others say.
+    two.outbox.send(Envelope::broadcast("are you there?")).unwrap();
+    assert_eq!(inbox.recv_timeout(BOUND).unwrap().msg, "are you there?");
+    drop(two.outbox);
+    assert!(inbox.recv_timeout(BOUND).is_err(), "the inbox ends when the peers have left too");
+    assert!(two.inbox.recv_timeout(BOUND).is_err());
+    assert!(server_one.join().all_acknowledged());
+    assert!(server_two.join().all_acknowledged());
+}
+
+#[test]
+fn when_the_inbox_is_dropped_first_peers_get_their_messages_back_and_wait_for_nobody() {
+    let cluster = Cluster::new(3, Transport::Ipc);
+    let (one, server_one) = cluster.start(1);
+    let (two, server_two) = cluster.start(2);
+    let (three, _server_three) = cluster.start(3);
+    drop(one.inbox);
+    // More than the window and the channels hold: the sender would wait for a deaf peer.
+    let sender = thread::spawn(move || {
+        for id in 0..1_000 {
+            let envelope = Envelope::broadcast(vec![0; 50_000]).with_id(id);
+            two.outbox.send_timeout(envelope, BOUND).unwrap();
+        }
+        two
+    });
+    for id in 0..1_000 {
+        assert_eq!(receive(&three).msg_id, id);
+    }
+    let two = sender.join().unwrap();
+    let refused = server_two.events().iter().find_map(|event| match event {
+        Event::Undeliverable { peer, envelope, reason } => Some((peer, envelope.msg_id, reason)),
+        _ => None,
+    });
+    assert_eq!(refused, Some((ONE, 0, Reason::InboxClosed)));
+    // The deaf server still speaks.
+    one.outbox.send(Envelope::to(TWO, "I am still here")).unwrap();
+    assert_eq!(receive(&two).msg, "I am still here");
+    drop(two);
+    let report = server_two.shutdown();
+    assert_eq!(report.stats.peer(ONE).unwrap().dropped.inbox_closed, 1_000);
+    assert_eq!(report.undelivered(), 1_000);
+    drop((one.outbox, server_one));
+}
+
+#[test]
+fn when_both_are_dropped_the_server_ends_with_its_peers() {
+    let cluster = Cluster::new(3, Transport::Ipc);
+    let servers = cluster.start_all();
+    let mut handles = Vec::new();
+    for (mailbox, server) in servers {
+        mailbox.outbox.send(Envelope::broadcast("bye")).unwrap();
+        drop(mailbox);
+        handles.push(server);
+    }
+    for server in handles {
+        within(BOUND, || server.join());
+    }
+}
+
+#[test]
+fn a_dropped_server_ends_although_clones_of_its_outbox_live() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let (one, server_one) = cluster.start(1);
+    let (two, server_two) = cluster.start(2);
+    let clone = one.outbox.clone();
+    clone.send(Envelope::broadcast("the last")).unwrap();
+    within(BOUND, || drop(server_one));
+    assert!(clone.send(Envelope::broadcast("too late")).is_err());
+    assert_eq!(receive(&two).msg, "the last");
+    await_event(server_two.events(), &Event::Left(ONE));
+    assert!(one.inbox.recv_timeout(BOUND).is_err());
+}
+
+#[test]
+fn shutdown_with_a_peer_that_never_existed_lingers_and_reports_its_envelopes() {
+    let cluster = Cluster::new(2, Transport::Tcp);
+    let linger = Duration::from_millis(300);
+    let builder = Server::builder(&cluster.config, ONE).idle_timeout(None).linger(linger);
+    let (one, server_one) = builder.start().unwrap();
+    let sent: Vec<_> = (0..1_000)
+        .map(|id| {
+            Envelope::to(TWO, vec![id as u8; if id % 7 == 0 { 20_000 } else { 9 }]).with_id(id)
+        })
+        .collect();
+    // As much as the window holds, in frames of both kinds.
+    for envelope in &sent {
+        one.outbox.send(envelope.clone()).unwrap();
+    }
+    let start = Instant::now();
+    let report = within(Duration::from_secs(10), || server_one.shutdown());
+    assert!(start.elapsed() >= linger, "it gave the peer no time");
+    let undelivered: Vec<_> = report.peers[0].undelivered.clone();
+    let sent: Vec<_> =
+        sent.into_iter().map(|envelope| Envelope { from: ONE, ..envelope }).collect();
+    assert_eq!(report.peers[0].pid, TWO);
+    assert!(undelivered == sent, "{} of {} are reported", undelivered.len(), sent.len());
+    assert_eq!(report.undelivered(), 1_000);
+    assert!(!report.all_acknowledged());
+}
+
+#[test]
+fn without_linger_the_end_is_at_once() {
+    let cluster = Cluster::new(2, Transport::Tcp);
+    let builder = Server::builder(&cluster.config, ONE).linger(Duration::ZERO);
+    let (one, server_one) = builder.start().unwrap();
+    one.outbox.send(Envelope::broadcast("nobody hears this")).unwrap();
+    let report = within(Duration::from_secs(5), || server_one.shutdown());
+    assert_eq!(report.undelivered(), 1);
+}
+
+#[test]
+fn the_inbox_ends_after_two_idle_seconds_unless_told_otherwise() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let start = Instant::now();
+    let (one, server_one) = Server::start(&cluster.config, ONE).unwrap();
+    let (two, server_two) = cluster.start(2);
+    assert!(one.inbox.recv_timeout(BOUND).is_err());
+    assert!(start.elapsed() >= Duration::from_secs(2));
+    // The outbox stays, and what comes now goes back.
+    one.outbox.send(Envelope::broadcast("still speaking")).unwrap();
+    assert_eq!(receive(&two).msg, "still speaking");
+    two.outbox.send(Envelope::broadcast("too late")).unwrap();
+    let reason = server_two.events().iter().find_map(|event| match event {
+        Event::Undeliverable { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason, Some(Reason::InboxClosed));
+    drop(one);
+    within(BOUND, || server_one.join());
+}
+
+#[test]
+fn an_envelope_restarts_the_idle_time() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let idle = Duration::from_millis(400);
+    let builder = Server::builder(&cluster.config, ONE).idle_timeout(Some(idle));
+    let (one, _server_one) = builder.start().unwrap();
+    let (two, _server_two) = cluster.start(2);
+    let mut last = Instant::now();
+    for id in 0..5 {
+        two.outbox.send(Envelope::broadcast("tick").with_id(id)).unwrap();
+        assert_eq!(receive(&one).msg_id, id);
+        last = Instant::now();
+    }
+    assert!(one.inbox.recv_timeout(BOUND).is_err());
+    assert!(last.elapsed() >= idle - Duration::from_millis(50));
+}
+
+#[test]
+fn without_an_idle_timeout_the_inbox_stays() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let (one, _server_one) = cluster.start(1);
+    // Longer than the default.
+    let later = Duration::from_millis(2_500);
+    let error = one.inbox.recv_timeout(later).unwrap_err();
+    assert!(error.is_timeout(), "the inbox ended");
+}
+
+#[test]
+fn a_cluster_of_one_ends_when_its_outbox_does() {
+    let cluster = Cluster::new(1, Transport::Ipc);
+    let (one, server_one) = cluster.start(1);
+    one.outbox.send(Envelope::broadcast("hello, nobody")).unwrap();
+    drop(one.outbox);
+    assert!(one.inbox.recv_timeout(BOUND).is_err());
+    let report = within(BOUND, || server_one.join());
+    assert!(report.all_acknowledged());
+    assert!(report.peers.is_empty());
+}
+
+#[test]
+fn an_ending_in_the_middle_of_heavy_traffic_loses_nothing() {
+    let cluster = Cluster::new(3, Transport::Tcp);
+    let servers = cluster.start_all();
+    thread::scope(|scope| {
+        for (mailbox, server) in servers {
+            scope.spawn(move || {
+                let Mailbox { outbox, inbox } = mailbox;
+                let sender = thread::spawn(move || {
+                    for id in 0..20_000 {
+                        outbox
+                            .send_timeout(Envelope::broadcast([7; 64].to_vec()).with_id(id), BOUND)
+                            .unwrap();
+                    }
+                });
+                let mut next = [0; 4];
+                for envelope in &inbox {
+                    let next = &mut next[envelope.from.as_u32() as usize];
+                    assert_eq!(envelope.msg_id, *next);
+                    *next += 1;
+                }
+                assert_eq!(next.iter().sum::<i64>(), 40_000);
+                sender.join().unwrap();
+                assert!(server.join().all_acknowledged());
+            });
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_under_fire_accounts_for_every_envelope() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let (one, server_one) = cluster.start(1);
+    let (two, _server_two) = cluster.start(2);
+    let outbox = one.outbox.clone();
+    let sender = thread::spawn(move || {
+        // One sender that waits for its envelope to leave the outbox: none is under way at the closing.
+        (0..).map_while(|id| outbox.send(Envelope::to(TWO, "x").with_id(id)).ok()).count() as u64
+    });
+    for id in 0..10_000 {
+        assert_eq!(receive(&two).msg_id, id);
+    }
+    let report = thread::scope(|scope| {
+        scope.spawn(|| while two.inbox.recv_timeout(Duration::from_millis(500)).is_ok() {});
+        server_one.shutdown()
+    });
+    let sent = sender.join().unwrap();
+    let accepted = report.stats.peer(TWO).unwrap().accepted;
+    assert!(sent - accepted <= 1, "{sent} were sent and {accepted} accepted");
+    assert!(report.all_acknowledged(), "{:?}", report.stats);
+}
+
+/// Panics when it is dropped: in the output thread, where an envelope ends.
+struct Bomb;
+
+impl AsRef<[u8]> for Bomb {
+    fn as_ref(&self) -> &[u8] {
+        b"tick"
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("this panic is part of a test");
+    }
+}
+
+#[test]
+fn a_panic_in_a_thread_ends_both_and_is_raised_by_join() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let (one, server_one) = cluster.start(1);
+    one.outbox.send(Envelope::broadcast(raft_cluster::Bytes::from_owner(Bomb))).unwrap();
+    assert!(one.inbox.recv_timeout(BOUND).is_err(), "the other thread ended too");
+    let joined = thread::spawn(move || server_one.join()).join();
+    let payload = *joined.unwrap_err().downcast::<&str>().unwrap();
+    assert_eq!(payload, "this panic is part of a test");
+}

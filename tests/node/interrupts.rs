@@ -1,0 +1,48 @@
+//! Ctrl-C and SIGTERM to one server.
+
+use nix::sys::signal::Signal;
+
+use crate::cluster::Cluster;
+use crate::process::Finished;
+
+#[test]
+fn an_interrupt_leaves_in_order_and_says_what_was_not_delivered() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let cluster = Cluster::of(&[1, 2]);
+        let server = cluster.server(1, &["--linger=0.2"]);
+        server.signal(signal);
+        let Finished { code, stdout, stderr } = server.finish();
+        assert_eq!(code, Some(1), "{stdout:#?} {stderr:#?}");
+        assert_eq!(stderr, ["node: leaving; interrupt again to end at once"]);
+        let last = stdout.last().unwrap();
+        assert!(last.starts_with("server 1 has stopped: "), "{stdout:#?}");
+        assert!(last.ends_with(" 0 received, 1 undelivered"), "{stdout:#?}");
+    }
+}
+
+#[test]
+fn what_arrives_while_leaving_is_still_shown() {
+    let cluster = Cluster::of(&[1, 2]);
+    let first = cluster.server(1, &["--linger=3600"]);
+    first.signal(Signal::SIGINT);
+    first.stderr.until("interrupt again");
+    // Only now is there somebody to acknowledge what the first one waits for.
+    let second = cluster.server(2, &[]);
+    for (server, other) in [(first, 2), (second, 1)] {
+        let Finished { code, stdout, .. } = server.finish();
+        assert_eq!(code, Some(0), "{stdout:#?}");
+        assert!(stdout.contains(&format!("peer {other} to all: hello there")), "{stdout:#?}");
+    }
+}
+
+#[test]
+fn a_second_interrupt_ends_at_once() {
+    for second in [Signal::SIGINT, Signal::SIGTERM] {
+        let cluster = Cluster::of(&[1, 2]);
+        let server = cluster.server(1, &["--linger=3600"]);
+        server.signal(Signal::SIGINT);
+        server.stderr.until("interrupt again");
+        server.signal(second);
+        assert_eq!(server.finish().code, Some(130));
+    }
+}

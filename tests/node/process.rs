@@ -1,0 +1,109 @@
+//! A running `node`, its output read line by line, killed when it is dropped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+
+/// How long a test waits for what must come. It is not reached unless something is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process in a group of its own, as a shell starts it.
+pub(crate) struct Process {
+    group: Pid,
+    pub(crate) stdout: Lines,
+    pub(crate) stderr: Lines,
+    exit: Receiver<ExitStatus>,
+}
+
+impl Process {
+    /// Starts the command; stdout and stderr are read unless the command sets stdout itself.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).process_group(0).spawn().unwrap();
+        let group = Pid::from_raw(child.id().try_into().unwrap());
+        let stdout = Lines::of(child.stdout.take());
+        let stderr = Lines::of(child.stderr.take());
+        Self { group, stdout, stderr, exit: exit_of(child) }
+    }
+
+    /// Sends a signal to the process and all of its group, as a terminal does.
+    pub(crate) fn signal(&self, signal: Signal) {
+        signal::killpg(self.group, signal).unwrap();
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) fn status(&self) -> ExitStatus {
+        self.exit.recv_timeout(PATIENCE).expect("the process ends")
+    }
+
+    /// The exit status of the process once it has ended, and all that it had still to say.
+    pub(crate) fn finish(self) -> Finished {
+        let code = self.status().code();
+        Finished { code, stdout: self.stdout.rest(), stderr: self.stderr.rest() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nothing is left of the group when the process has ended.
+        let _ = signal::killpg(self.group, Signal::SIGKILL);
+    }
+}
+
+fn exit_of(mut child: Child) -> Receiver<ExitStatus> {
+    let (told, exit) = bounded(1);
+    thread::spawn(move || told.send(child.wait().unwrap()));
+    exit
+}
+
+/// What a process leaves behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
+}
+
+/// The lines of a stream, read as they come.
+pub(crate) struct Lines(Receiver<String>);
+
+impl Lines {
+    fn of(stream: Option<impl Read + Send + 'static>) -> Self {
+        let (read, lines) = unbounded();
+        if let Some(stream) = stream {
+            thread::spawn(move || {
+                let lines = BufReader::new(stream).lines().map_while(Result::ok);
+                lines.into_iter().try_for_each(|line| read.send(line))
+            });
+        }
+        Self(lines)
+    }
+
+    /// The lines up to and with the first that contains `text`.
+    pub(crate) fn until(&self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.contains(text)) {
+            let line = self.next();
+            lines.push(line.unwrap_or_else(|| panic!("no line with {text:?} came: {lines:#?}")));
+        }
+        lines
+    }
+
+    /// The lines up to the end of the stream.
+    pub(crate) fn rest(&self) -> Vec<String> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+
+    fn next(&self) -> Option<String> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("nothing more comes, nor an end"),
+        }
+    }
+}
