@@ -1,4 +1,103 @@
-//! placeholder
+//! Connects the servers of a fixed cluster with each other, over libzmq.
+//!
+//! The cluster is a JSON file that lists every server's pid and url. Each server has an **outbox** and an
+//! **inbox**, both crossbeam channels: what is put in the outbox goes to one peer or, as a broadcast, to
+//! all of them; what the peers send comes out of the inbox. Messages arrive in order and exactly once,
+//! whatever happens to the connections between the servers.
+//!
+//! # Hello
+//!
+//! ```
+//! use raft_cluster::{Config, Envelope, Pid, Server};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = |name: &str| folder.path().join(name).display().to_string();
+//! # let json_text = format!(
+//! #     r#"{{"object": {{"total": 2, "Servers": [
+//! #         {{"mypid": 1, "url": "ipc://{}"}}, {{"mypid": 2, "url": "ipc://{}"}}]}}}}"#,
+//! #     path("one"), path("two"));
+//! let config: Config = json_text.parse()?;                       // or Config::load("config.json")
+//! # let peer = Server::start(&config, Pid::new(2))?;
+//! # let peer = std::thread::spawn(move || {
+//! #     let (mailbox, server) = peer;
+//! #     mailbox.outbox.send(Envelope::broadcast("hello yourself")).unwrap();
+//! #     drop(mailbox.outbox);
+//! #     mailbox.inbox.into_iter().count();
+//! #     server.join()
+//! # });
+//! let (mailbox, server) = Server::start(&config, Pid::new(1))?;  // binds before it returns
+//! mailbox.outbox.send(Envelope::broadcast("hello there"))?;
+//! mailbox.outbox.send(Envelope::to(Pid::new(2), "only for you").with_id(7))?;
+//! drop(mailbox.outbox);                                          // nothing more to say
+//! for envelope in &mailbox.inbox {                               // ends when the peers have left too
+//!     println!("{} said {:?}", envelope.from, envelope.msg);
+//! }
+//! let report = server.join();                                    // both threads have ended
+//! assert!(report.all_acknowledged());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Guarantees
+//!
+//! 1. **Order.** What one server sends to a peer arrives in the order it was put in the outbox, broadcasts
+//!    and single messages together.
+//! 2. **Exactly once** between two running processes, whatever happens to the connections between them.
+//! 3. **Across a restart of the peer**, what the old process had not acknowledged goes to the new one; the
+//!    application tells repeats by [`msg_id`](Envelope::msg_id). What was only in the memory of a process
+//!    that died is lost.
+//! 4. **Nothing is lost silently.** What cannot be delivered comes back as
+//!    [`Event::Undeliverable`] or in the final [`Report`]; a receiver that missed messages is told how
+//!    many by [`Event::Missed`]. Both go through a bounded channel: what nobody reads is counted in
+//!    [`Stats`].
+//! 5. **No peer harms another.** A peer that is down, slow or stuck delays nobody else and takes a bounded
+//!    amount of memory. While a *living* peer's window is full the outbox is not read further, so a
+//!    broadcast goes at the pace of its slowest living member. Once a peer has been silent for the
+//!    [peer timeout](Builder::peer_timeout) it holds nobody up: what exceeds its
+//!    [window](Builder::window) is undeliverable.
+//! 6. **A late starter** gets what was sent to it before it started, up to the window.
+//! 7. **Ending is bounded** by the [linger time](Builder::linger), whatever state the peers are in.
+//!
+//! An acknowledgement means that the message entered the peer's inbox, not that the application has
+//! read it. A message has to cross the network within the peer timeout, or its sender looks silent
+//! meanwhile.
+//!
+//! # Sharing
+//!
+//! Both ends of a [`Mailbox`] can be cloned and sent to other threads, as all crossbeam channels: many
+//! threads may fill one outbox, and several may share the work of one inbox. The library itself runs two
+//! threads for each server, and the one of libzmq.
+//!
+//! # Ending
+//!
+//! Disconnection is the way to end. When every outbox sender is dropped, the server sends what the outbox
+//! held, says goodbye to each peer and waits for the acknowledgements; its inbox goes on until the peers
+//! have left too, or are down. When the inbox is dropped, peers get their messages back as undeliverable,
+//! and wait for nobody. [`Server::join`] waits for the natural end, [`Server::shutdown`] and dropping the
+//! [`Server`] bring it about.
+//!
+//! A peer that was never heard has not left: a server whose outbox is dropped waits for it, unless it has
+//! an [idle timeout](Builder::idle_timeout), as it has by default.
+//!
+//! # How it lies
+//!
+//! One way through: outbox → output → link → wire → socket → *network* → socket → wire → link → input →
+//! inbox. The link is the protocol of one direction between two servers: a state machine without I/O,
+//! clock or threads.
+
+#![warn(
+    // An I/O thread that panics takes a server down: what can fail says so in its type.
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    // A library does not write to its application's terminal.
+    clippy::print_stdout,
+    clippy::print_stderr,
+    // What could lose something is spelled out.
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 mod clock;
 mod config;
 mod counters;

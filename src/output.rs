@@ -291,7 +291,8 @@ impl Output {
     /// Tells the input thread when all is acknowledged, or the linger time is over.
     fn settle(&mut self, now: Duration) {
         let Phase::Leaving { since } = self.phase else { return };
-        if self.setup.lanes.iter().all(Lane::is_settled) || now >= since + self.setup.linger {
+        let settled = self.backlog.is_empty() && self.setup.lanes.iter().all(Lane::awaits_nothing);
+        if settled || now >= since + self.setup.linger {
             self.phase = Phase::Settled;
             self.setup.bell.ring(Signal::Settled);
         }

@@ -335,3 +335,6 @@ impl Iterator for Envelopes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

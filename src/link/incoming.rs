@@ -314,7 +314,9 @@ impl Incoming {
             stream.gap = None;
             stream.overflow = None;
         }
-        self.tell(Urgency::Now);
+        // A peer that has left sends nothing more, and may have ended: nobody waits for the news.
+        let left = self.presence == Presence::Left;
+        self.tell(if left { Urgency::CanWait } else { Urgency::Now });
     }
 
     /// The process did not run for `pause`: the silence was its own.

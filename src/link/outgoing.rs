@@ -447,7 +447,14 @@ impl Outgoing {
 
     /// Whether somebody is there to hear the last words.
     pub(crate) fn has_listener(&self, now: Duration) -> bool {
-        self.peer.intake != Intake::Ended && self.is_reachable(now)
+        self.listens() && self.peer.intake != Intake::Ended && self.is_reachable(now)
+    }
+
+    /// Whether waiting would be for nothing: all is settled, or only the goodbye is not and the peer is
+    /// not there to hear it.
+    pub(crate) fn awaits_nothing(&self) -> bool {
+        let goodbye = |queued: &Queued| queued.payload == Payload::Goodbye;
+        self.is_settled() || !self.listens() && self.queue.iter().all(goodbye)
     }
 
     /// Whether all that was accepted is settled, and the goodbye too.

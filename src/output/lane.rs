@@ -57,8 +57,8 @@ impl Lane {
         self.outgoing.say_goodbye();
     }
 
-    pub(crate) fn is_settled(&self) -> bool {
-        self.outgoing.is_settled()
+    pub(crate) fn awaits_nothing(&self) -> bool {
+        self.outgoing.awaits_nothing()
     }
 
     pub(crate) fn handle_heard(&mut self, heard: &Heard) -> Result<(), Rejection> {

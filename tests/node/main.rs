@@ -4,13 +4,6 @@
 //! output, the end of a stream or the end of a process, and is given up after [`process::PATIENCE`].
 //! Whatever a failed test leaves running is killed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "what helps a test fails it in the same way"
-)]
-
 mod all;
 mod arguments;
 mod cluster;
