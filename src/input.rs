@@ -19,7 +19,7 @@ use crate::frame::ClusterId;
 use crate::input::lane::Entered;
 pub(crate) use crate::input::lane::Lane;
 use crate::input::refusals::Refusals;
-use crate::input::shelf::{Put, Shelf};
+use crate::input::shelf::{Lot, Put, Shelf};
 use crate::link::Feedback;
 use crate::socket::{Alarm, Inlet, Parts, Received, Signal};
 use crate::wire::{self, DecodeError};
@@ -326,14 +326,18 @@ impl Input {
     /// Waits for the application to read from the inbox.
     fn wait_for_room(&mut self, turn: usize, timeout: Duration) -> io::Result<()> {
         let Some(shelf) = &mut self.shelf else { return Ok(()) };
-        if shelf.is_laden() {
-            return self.inlet.wait(&mut self.alarm, Some(timeout));
-        }
-        self.alarm.prick_up();
         let lane = &mut self.lanes[turn];
-        let Some(envelope) = lane.take_held() else { return Ok(()) };
+        let held = if shelf.is_laden() { None } else { lane.take_held() };
+        let Some(envelope) = held else {
+            return self.inlet.wait(&mut self.alarm, Some(timeout));
+        };
+        self.alarm.prick_up();
+        let bytes = envelope.msg.len();
         match shelf.put_within(envelope, timeout) {
-            Put::Done => add(&self.counters.peers[turn].received, 1),
+            Put::Done => {
+                shelf.note(Lot { envelopes: 1, bytes });
+                add(&self.counters.peers[turn].received, 1);
+            }
             Put::Full(envelope) => lane.hold(envelope),
             Put::Closed => self.close_inbox(),
         }
