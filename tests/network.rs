@@ -40,9 +40,9 @@ fn await_progress(servers: &[Server], messages: u64) {
 
 #[test]
 fn resets_by_the_kernel_lose_nothing() {
-    const ROUNDS: usize = 100;
+    const ROUNDS: usize = 50;
     let Some(machines) = machines() else { return };
-    let servers = start(&machines, |builder| builder.heartbeat(Duration::from_millis(100)));
+    let servers = start(&machines, |builder| small(builder).heartbeat(Duration::from_millis(100)));
     let mut resets = 0;
     let outcome = under_load(servers, 256, |servers| {
         for round in 0..ROUNDS {
