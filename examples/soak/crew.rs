@@ -5,7 +5,7 @@ use std::env;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use crate::support::addresses::free_addresses;
 use crate::support::proxy::Proxy;
 use crate::tally::{Role, Tally};
-use crate::{Result, SERVERS};
+use crate::{REFRESH, Result, SERVERS};
 
 /// All servers, and the proxy between them.
 pub(crate) struct Crew {
@@ -33,6 +33,8 @@ pub(crate) struct Crew {
 struct Member {
     child: Child,
     stdin: Option<ChildStdin>,
+    /// Passes on what it tells.
+    reader: Option<JoinHandle<()>>,
     generation: u32,
 }
 
@@ -89,14 +91,14 @@ impl Crew {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("a child has no stdout")?;
         let tell = self.tell.clone();
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(std::result::Result::ok) {
                 // One that was killed may have been cut short.
                 let Ok(tally) = serde_json::from_str(&line) else { return };
                 let _ = tell.send(News { generation, tally });
             }
         });
-        self.members[server] = Some(Member { child, stdin, generation });
+        self.members[server] = Some(Member { child, stdin, reader: Some(reader), generation });
         Ok(())
     }
 
@@ -142,7 +144,7 @@ impl Crew {
         }
         let mut running: Vec<_> = (0..SERVERS).collect();
         while !running.is_empty() && Instant::now() < deadline {
-            if let Ok(News { generation, tally }) = self.news.recv_deadline(deadline) {
+            if let Ok(News { generation, tally }) = self.news.recv_timeout(REFRESH) {
                 self.tallies.insert(generation, tally);
             }
             running.retain(|server| {
@@ -150,6 +152,13 @@ impl Crew {
                 matches!(child.map(Child::try_wait), Some(Ok(None)))
             });
         }
+        for (server, member) in self.members.iter_mut().enumerate() {
+            let reader = member.as_mut().and_then(|member| member.reader.take());
+            if let Some(reader) = reader.filter(|_| !running.contains(&server)) {
+                reader.join().map_err(|_| "a reader panicked")?;
+            }
+        }
+        self.tallies.extend(self.news.try_iter().map(|news| (news.generation, news.tally)));
         Ok(())
     }
 

@@ -34,8 +34,8 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>
 /// How many servers there are.
 pub(crate) const SERVERS: usize = 5;
 
-/// How often the live line changes, at least.
-const REFRESH: Duration = Duration::from_millis(250);
+/// How often the live line changes, and the processes are looked after, at least.
+pub(crate) const REFRESH: Duration = Duration::from_millis(250);
 
 /// How long the servers have to hear each other's last words.
 const ENDING: Duration = Duration::from_secs(60);
