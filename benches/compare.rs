@@ -24,7 +24,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use compare::measure::{Outcome, measure};
+use compare::measure::{Clock, Outcome, measure};
+use compare::rows::Effort;
 use compare::{footprint, picture, rows, table};
 use support::Result;
 
@@ -43,6 +44,9 @@ struct Args {
     /// How long one run lasts, roughly, with the fastest contender
     #[arg(long, value_name = "S", default_value_t = 0.4)]
     seconds: f64,
+    /// Which time deliveries per second are counted by
+    #[arg(long, value_enum, default_value_t = Clock::Wall)]
+    clock: Clock,
     /// JSON on stdout instead of the table
     #[arg(long)]
     json: bool,
@@ -63,7 +67,7 @@ fn main() -> Result<()> {
         return footprint::idle();
     }
     let outcomes = outcomes(&args)?;
-    if picture::is_complete(&outcomes) {
+    if args.clock == Clock::Wall && picture::is_complete(&outcomes) {
         picture::draw(&args.picture, &outcomes)?;
     }
     if args.json {
@@ -78,7 +82,7 @@ fn outcomes(args: &Args) -> Result<Vec<Outcome>> {
     if !footprint::tells_resident() {
         writeln!(io::stderr(), "no row for the memory: only Linux tells how much is resident")?;
     }
-    let mut rows = rows::all(args.seconds);
+    let mut rows = rows::all(Effort { seconds: args.seconds, clock: args.clock });
     rows.retain(|row| row.name.contains(&args.rows));
     let mut outcomes = Vec::new();
     for chapter in rows.chunk_by(|a, b| a.chapter == b.chapter) {

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 use std::iter;
+use std::time::Duration;
 
+use clap::ValueEnum;
+use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
 use crate::support::Result;
@@ -52,6 +55,35 @@ pub enum Unit {
     Seconds,
     Bytes,
     Allocations,
+}
+
+/// Which time full speed is measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// What passes.
+    Wall,
+    /// What all processors together spend on this process. Other work on the machine disturbs it less.
+    Processor,
+}
+
+impl Clock {
+    /// How many seconds the traffic takes, which knows how long it lasted.
+    pub fn seconds(self, traffic: impl FnOnce() -> Duration) -> Result<f64> {
+        match self {
+            Self::Wall => Ok(traffic().as_secs_f64()),
+            Self::Processor => {
+                let before = processor_seconds()?;
+                traffic();
+                Ok(processor_seconds()? - before)
+            }
+        }
+    }
+}
+
+fn processor_seconds() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    let times = [usage.user_time(), usage.system_time()];
+    Ok(times.iter().map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6).sum())
 }
 
 /// What came of a row.
