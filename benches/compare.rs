@@ -22,7 +22,7 @@ mod support;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 
 use compare::measure::{Clock, Outcome, measure};
 use compare::rows::Effort;
@@ -39,8 +39,8 @@ struct Args {
     #[arg(long, value_name = "FILTER", default_value = "")]
     rows: String,
     /// How often each contender has its turn
-    #[arg(long, value_name = "N", default_value_t = 7)]
-    pairs: usize,
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = value_parser!(u16).range(1..))]
+    pairs: u16,
     /// How long one run lasts, roughly, with the fastest contender
     #[arg(long, value_name = "S", default_value_t = 0.4)]
     seconds: f64,
@@ -84,6 +84,9 @@ fn outcomes(args: &Args) -> Result<Vec<Outcome>> {
     }
     let mut rows = rows::all(Effort { seconds: args.seconds, clock: args.clock });
     rows.retain(|row| row.name.contains(&args.rows));
+    if rows.is_empty() {
+        return Err(format!("no row has a name that contains {:?}", args.rows).into());
+    }
     let mut outcomes = Vec::new();
     for chapter in rows.chunk_by(|a, b| a.chapter == b.chapter) {
         outcomes.extend(measure(chapter, args.pairs)?);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvError, TryRecvError, never, select};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Vigil};
 use crate::counters::{Counters, EventSink, add};
 use crate::envelope::{Envelope, Pid, Recipient};
 use crate::event::{Event, Reason, Rejection};
@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) window: usize,
     pub(crate) largest: usize,
     pub(crate) linger: Duration,
+    /// A silence longer than this, while the thread did not run, is the thread's own.
+    pub(crate) heartbeat: Duration,
 }
 
 /// The output thread. It blocks in [`wait`](Self::wait) and nowhere else.
@@ -61,6 +63,7 @@ pub(crate) struct Output {
     backlog: VecDeque<Envelope>,
     batch: usize,
     phase: Phase,
+    vigil: Vigil,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +100,8 @@ impl Output {
         let by_pid = setup.lanes.iter().enumerate().map(|(at, lane)| (lane.peer, at)).collect();
         let batch = BATCH.min(setup.window / 4);
         let packer = Packer::new(setup.lanes.len(), batch);
-        Self { setup, by_pid, packer, backlog: VecDeque::new(), batch, phase: Phase::Open }
+        let vigil = Vigil::new(setup.heartbeat, setup.clock.now());
+        Self { setup, by_pid, packer, backlog: VecDeque::new(), batch, phase: Phase::Open, vigil }
     }
 
     /// Runs until the input thread has ended.
@@ -105,6 +109,7 @@ impl Output {
         let mut input = Input::Running;
         while input == Input::Running {
             let now = self.setup.clock.now();
+            self.forgive_pause(now);
             input = self.take_feedback();
             let work = self.take_outbox(now);
             self.say_goodbye();
@@ -116,6 +121,14 @@ impl Output {
             }
         }
         self.end()
+    }
+
+    /// A process that was stopped for a while has heard nothing from its peers: they are not to be
+    /// taken for unreachable.
+    fn forgive_pause(&mut self, now: Duration) {
+        if let Some(pause) = self.vigil.wake(now) {
+            self.setup.lanes.iter_mut().for_each(|lane| lane.forgive(pause));
+        }
     }
 
     fn take_feedback(&mut self) -> Input {
@@ -300,6 +313,7 @@ impl Output {
 
     fn wait(&mut self, now: Duration) -> Input {
         let timeout = self.poll_timeout(now).saturating_sub(now);
+        self.vigil.sleep(Some(now + timeout));
         match self.select(timeout, now) {
             Woken::Outbox(Ok(envelope)) => self.backlog.push_back(envelope),
             Woken::Outbox(Err(RecvError)) => self.leave(Signal::Leaving, self.setup.clock.now()),

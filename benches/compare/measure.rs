@@ -118,7 +118,7 @@ pub struct Comparison {
 }
 
 /// Measures all rows of one chapter, `turns` times in turns.
-pub fn measure(rows: &[Row], turns: usize) -> Result<Vec<Outcome>> {
+pub fn measure(rows: &[Row], turns: u16) -> Result<Vec<Outcome>> {
     let mut figures: Vec<Vec<Vec<f64>>> =
         rows.iter().map(|row| vec![Vec::new(); row.others.len() + 1]).collect();
     for turn in 1..=turns {
