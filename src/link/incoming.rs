@@ -292,7 +292,7 @@ impl Incoming {
         if room_again {
             stream.gap = stream.overflow.take();
         }
-        if matches!(arrival.payload, Payload::Goodbye) {
+        if matches!(arrival.payload, Payload::Goodbye) && self.presence != Presence::Left {
             self.presence = Presence::Left;
             self.sightings.push_back(Sighting::Left);
         }
