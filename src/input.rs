@@ -174,8 +174,9 @@ impl Input {
             if told == Told::Nobody || self.is_finished(now) {
                 return Ok(());
             }
-            if socket == Socket::Drained {
-                self.wait(flow, told, now)?;
+            match socket {
+                Socket::Drained => self.wait(flow, told, now)?,
+                Socket::More => self.alarm.prick_up(),
             }
         }
     }
@@ -320,7 +321,7 @@ impl Input {
         self.slept = (now, timeout.map(|timeout| now + timeout));
         match (flow, timeout) {
             (Flow::Blocked { lane }, Some(timeout)) => self.wait_for_room(lane, timeout),
-            _ => self.inlet.wait(&self.alarm, timeout),
+            _ => self.inlet.wait(&mut self.alarm, timeout),
         }
     }
 
@@ -328,8 +329,9 @@ impl Input {
     fn wait_for_room(&mut self, turn: usize, timeout: Duration) -> io::Result<()> {
         let Some(shelf) = &mut self.shelf else { return Ok(()) };
         if shelf.is_laden() {
-            return self.inlet.wait(&self.alarm, Some(timeout));
+            return self.inlet.wait(&mut self.alarm, Some(timeout));
         }
+        self.alarm.prick_up();
         let lane = &mut self.lanes[turn];
         let Some(envelope) = lane.take_held() else { return Ok(()) };
         match shelf.put_within(envelope, timeout) {

@@ -13,9 +13,6 @@ use crate::link::{Ends, FRAME_OVERHEAD, Heard, Limits, Urgency};
 /// How long an acknowledgement may wait for company.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(10);
 
-/// What is acknowledged at once when it has entered the inbox, in bytes.
-const ACKNOWLEDGE_AFTER: usize = 256 * 1024;
-
 /// How many replaced incarnations are remembered. Frames of older ones are older than all of these
 /// and refused for that.
 const REMEMBERED: usize = 8;
@@ -302,7 +299,7 @@ impl Incoming {
             self.presence = Presence::Left;
             self.sightings.push_back(Sighting::Left);
         }
-        let due = self.unacknowledged >= ACKNOWLEDGE_AFTER.min(half);
+        let due = self.unacknowledged >= half;
         if due || room_again || arrival.pace == Pace::Urgent {
             self.tell(Urgency::Now);
         } else {

@@ -43,6 +43,8 @@ pub(crate) struct Outgoing {
     round: Round,
     /// Envelopes given up since the last frame was queued.
     missed: u64,
+    /// What was sent since the peer was last asked for an acknowledgement, in bytes.
+    unasked: usize,
     farewell: Farewell,
     peer: Peer,
     owed: Acknowledgement,
@@ -120,6 +122,7 @@ impl Outgoing {
             sent: 0,
             round: Round::FIRST,
             missed: 0,
+            unasked: 0,
             farewell: Farewell::NotSaid,
             peer: Peer {
                 incarnation: None,
@@ -346,9 +349,13 @@ impl Outgoing {
         }
         let frame = if self.listens() && self.cursor < self.queue.len() {
             self.next_queued(now)
-        } else if self.urgency == Urgency::Now || self.is_quiet(now) {
-            let header = self.header(self.base.plus(self.cursor), 0, now);
-            Frame { header, payload: Payload::Heartbeat }
+        } else if self.urgency == Urgency::Now {
+            self.heartbeat(Pace::Relaxed, now)
+        } else if self.is_quiet(now) {
+            // What was sent may be acknowledged and the acknowledgement lost. An answer to such a
+            // question asks nothing, or the two would never end.
+            let pace = if self.sent > 0 { Pace::Urgent } else { Pace::Relaxed };
+            self.heartbeat(pace, now)
         } else {
             return None;
         };
@@ -359,8 +366,14 @@ impl Outgoing {
 
     fn next_queued(&mut self, now: Duration) -> Frame {
         let queued = &self.queue[self.cursor];
-        let payload = queued.payload.clone();
-        let header = self.header(self.base.plus(self.cursor), queued.missed, now);
+        let (payload, missed) = (queued.payload.clone(), queued.missed);
+        self.unasked += queued.bytes();
+        let pace = if self.unasked >= self.limits.window / 4 || payload == Payload::Goodbye {
+            self.unasked = 0;
+            Pace::Urgent
+        } else {
+            Pace::Relaxed
+        };
         let envelopes = payload.envelopes();
         if self.cursor < self.sent {
             self.counts.resent += envelopes;
@@ -370,25 +383,29 @@ impl Outgoing {
             self.counts.in_flight += envelopes;
             self.counts.sent += envelopes;
         }
+        let header = Header { missed, pace, ..self.header(now) };
         self.cursor += 1;
         Frame { header, payload }
     }
 
-    fn header(&self, sequence: Sequence, missed: u64, now: Duration) -> Header {
-        let hurry =
-            self.farewell == Farewell::Said || self.counts.window_bytes > self.limits.window / 2;
+    fn heartbeat(&self, pace: Pace, now: Duration) -> Frame {
+        Frame { header: Header { pace, ..self.header(now) }, payload: Payload::Heartbeat }
+    }
+
+    /// The header of the frame at the cursor.
+    fn header(&self, now: Duration) -> Header {
         let heard = self.owed.of.map(|_| now.saturating_sub(self.peer.heard_at));
         Header {
             cluster: self.ends.cluster,
             from: self.ends.own,
             to: self.ends.peer,
             incarnation: self.ends.incarnation,
-            sequence,
+            sequence: self.base.plus(self.cursor),
             base: self.base,
             round: self.round,
-            missed,
+            missed: 0,
             largest: self.limits.largest,
-            pace: if hurry && !self.queue.is_empty() { Pace::Urgent } else { Pace::Relaxed },
+            pace: Pace::Relaxed,
             progress: if self.is_settled() { Progress::Settled } else { Progress::Running },
             acknowledgement: Acknowledgement {
                 silence: heard.map_or(Silence::NEVER_HEARD, Silence::new),
@@ -489,8 +506,7 @@ impl Outgoing {
     /// The last frame of this process: the peer's envelopes go nowhere from now on.
     pub(crate) fn last_words(&mut self, now: Duration) -> Frame {
         self.owed.intake = Intake::Ended;
-        let header = self.header(self.base.plus(self.cursor), 0, now);
-        Frame { header, payload: Payload::Heartbeat }
+        self.heartbeat(Pace::Relaxed, now)
     }
 
     /// What was accepted and never acknowledged, in order.
