@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Vigil};
 use crate::counters::{Counters, EventSink, add};
 use crate::envelope::{Envelope, Pid};
 use crate::event::Rejection;
@@ -19,7 +19,7 @@ use crate::frame::ClusterId;
 use crate::input::lane::Entered;
 pub(crate) use crate::input::lane::Lane;
 use crate::input::refusals::Refusals;
-use crate::input::shelf::{Put, Shelf};
+use crate::input::shelf::{Lot, Put, Shelf};
 use crate::link::Feedback;
 use crate::socket::{Alarm, Inlet, Parts, Received, Signal};
 use crate::wire::{self, DecodeError};
@@ -78,8 +78,7 @@ pub(crate) struct Input {
     sending: Sending,
     /// Since when only partings are left to wait for.
     parting_since: Option<Duration>,
-    /// When the thread went to sleep at last, and until when.
-    slept: (Duration, Option<Duration>),
+    vigil: Vigil,
 }
 
 /// How far the output thread is.
@@ -152,7 +151,7 @@ impl Input {
             entered_at: now,
             sending: Sending::Open,
             parting_since: None,
-            slept: (now, None),
+            vigil: Vigil::new(setup.heartbeat, now),
         }
     }
 
@@ -184,12 +183,9 @@ impl Input {
     /// A process that was stopped for a while finds all its peers silent: it must not hold that against
     /// them.
     fn forgive_pause(&mut self, now: Duration) {
-        let (since, until) = self.slept;
-        let pause = until.map_or(Duration::ZERO, |until| now.saturating_sub(until.max(since)));
-        if pause > self.heartbeat {
+        if let Some(pause) = self.vigil.wake(now) {
             self.lanes.iter_mut().for_each(|lane| lane.forgive(pause));
         }
-        self.slept = (now, Some(now));
     }
 
     /// Hears what the output thread has to say.
@@ -313,12 +309,14 @@ impl Input {
     }
 
     fn wait(&mut self, flow: Flow, told: Told, now: Duration) -> io::Result<()> {
-        let due = self.poll_timeout(told, now).map(|due| due.saturating_sub(now));
+        // Who sleeps no longer than this notices how long it was stopped.
+        let soon = |due: Duration| due.saturating_sub(now).min(self.heartbeat);
+        let due = self.poll_timeout(told, now).map(soon);
         let timeout = match flow {
             Flow::Free => due,
             Flow::Blocked { .. } => Some(due.map_or(GLANCE, |due| due.min(GLANCE))),
         };
-        self.slept = (now, timeout.map(|timeout| now + timeout));
+        self.vigil.sleep(timeout.map(|timeout| now + timeout));
         match (flow, timeout) {
             (Flow::Blocked { lane }, Some(timeout)) => self.wait_for_room(lane, timeout),
             _ => self.inlet.wait(&mut self.alarm, timeout),
@@ -328,14 +326,18 @@ impl Input {
     /// Waits for the application to read from the inbox.
     fn wait_for_room(&mut self, turn: usize, timeout: Duration) -> io::Result<()> {
         let Some(shelf) = &mut self.shelf else { return Ok(()) };
-        if shelf.is_laden() {
-            return self.inlet.wait(&mut self.alarm, Some(timeout));
-        }
-        self.alarm.prick_up();
         let lane = &mut self.lanes[turn];
-        let Some(envelope) = lane.take_held() else { return Ok(()) };
+        let held = if shelf.is_laden() { None } else { lane.take_held() };
+        let Some(envelope) = held else {
+            return self.inlet.wait(&mut self.alarm, Some(timeout));
+        };
+        self.alarm.prick_up();
+        let bytes = envelope.msg.len();
         match shelf.put_within(envelope, timeout) {
-            Put::Done => add(&self.counters.peers[turn].received, 1),
+            Put::Done => {
+                shelf.note(Lot { envelopes: 1, bytes });
+                add(&self.counters.peers[turn].received, 1);
+            }
             Put::Full(envelope) => lane.hold(envelope),
             Put::Closed => self.close_inbox(),
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvError, TryRecvError, never, select};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Vigil};
 use crate::counters::{Counters, EventSink, add};
 use crate::envelope::{Envelope, Pid, Recipient};
 use crate::event::{Event, Reason, Rejection};
@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) window: usize,
     pub(crate) largest: usize,
     pub(crate) linger: Duration,
+    /// A silence longer than this, while the thread did not run, is the thread's own.
+    pub(crate) heartbeat: Duration,
 }
 
 /// The output thread. It blocks in [`wait`](Self::wait) and nowhere else.
@@ -61,6 +63,7 @@ pub(crate) struct Output {
     backlog: VecDeque<Envelope>,
     batch: usize,
     phase: Phase,
+    vigil: Vigil,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +100,8 @@ impl Output {
         let by_pid = setup.lanes.iter().enumerate().map(|(at, lane)| (lane.peer, at)).collect();
         let batch = BATCH.min(setup.window / 4);
         let packer = Packer::new(setup.lanes.len(), batch);
-        Self { setup, by_pid, packer, backlog: VecDeque::new(), batch, phase: Phase::Open }
+        let vigil = Vigil::new(setup.heartbeat, setup.clock.now());
+        Self { setup, by_pid, packer, backlog: VecDeque::new(), batch, phase: Phase::Open, vigil }
     }
 
     /// Runs until the input thread has ended.
@@ -116,6 +120,14 @@ impl Output {
             }
         }
         self.end()
+    }
+
+    /// A process that was stopped for a while has heard nothing from its peers: they are not to be
+    /// taken for unreachable.
+    fn forgive_pause(&mut self, now: Duration) {
+        if let Some(pause) = self.vigil.wake(now) {
+            self.setup.lanes.iter_mut().for_each(|lane| lane.forgive(pause));
+        }
     }
 
     fn take_feedback(&mut self) -> Input {

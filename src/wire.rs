@@ -292,46 +292,54 @@ impl Batch {
 /// The envelopes of a payload, one after the other, as slices of its body.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelopes {
-    payload: Payload,
-    at: usize,
     from: Pid,
     to: Pid,
+    rest: Rest,
+}
+
+/// What is left of a payload.
+#[derive(Clone, Debug)]
+enum Rest {
+    Batch { body: Bytes, at: usize },
+    Single { to: Recipient, msg_id: i64, msg: Bytes },
+    Nothing,
 }
 
 impl Envelopes {
     /// The envelopes of a payload that went `from` a server `to` another.
     pub(crate) fn new(payload: Payload, from: Pid, to: Pid) -> Self {
-        Self { payload, at: 0, from, to }
+        let rest = match payload {
+            Payload::Batch { body, .. } => Rest::Batch { body, at: 0 },
+            Payload::Single { to, msg_id, msg } => Rest::Single { to, msg_id, msg },
+            Payload::Heartbeat | Payload::Goodbye => Rest::Nothing,
+        };
+        Self { from, to, rest }
     }
 }
 
 impl Iterator for Envelopes {
     type Item = Envelope;
 
+    #[inline]
     fn next(&mut self) -> Option<Envelope> {
-        match &self.payload {
-            Payload::Batch { body, .. } => {
-                let head = body.get(self.at..)?.first_chunk::<ENVELOPE_OVERHEAD>()?;
-                let (head, msg_id) = head.split_first_chunk::<4>()?;
-                let head = u32::from_le_bytes(*head);
-                let msg_id = i64::from_le_bytes(*msg_id.first_chunk()?);
-                let start = self.at + ENVELOPE_OVERHEAD;
-                let end = start + (head >> 1) as usize;
-                let msg = (end <= body.len()).then(|| body.slice(start..end))?;
-                self.at = end;
-                let broadcast = head & 1 == 1;
-                let to = if broadcast { Recipient::Broadcast } else { Recipient::Peer(self.to) };
-                Some(Envelope { to, from: self.from, msg_id, msg })
+        if let Rest::Batch { body, at } = &mut self.rest {
+            let (head, rest) = body.get(*at..)?.split_first_chunk::<ENVELOPE_OVERHEAD>()?;
+            let [l0, l1, l2, l3, msg_id @ ..] = *head;
+            let head = u32::from_le_bytes([l0, l1, l2, l3]);
+            let length = (head >> 1) as usize;
+            if length > rest.len() {
+                return None;
             }
-            Payload::Single { .. } => {
-                match std::mem::replace(&mut self.payload, Payload::Heartbeat) {
-                    Payload::Single { to, msg_id, msg } => {
-                        Some(Envelope { to, from: self.from, msg_id, msg })
-                    }
-                    _ => None,
-                }
-            }
-            Payload::Heartbeat | Payload::Goodbye => None,
+            let start = *at + ENVELOPE_OVERHEAD;
+            *at = start + length;
+            let msg = body.slice(start..*at);
+            let broadcast = head & 1 == 1;
+            let to = if broadcast { Recipient::Broadcast } else { Recipient::Peer(self.to) };
+            return Some(Envelope { to, from: self.from, msg_id: i64::from_le_bytes(msg_id), msg });
+        }
+        match std::mem::replace(&mut self.rest, Rest::Nothing) {
+            Rest::Single { to, msg_id, msg } => Some(Envelope { to, from: self.from, msg_id, msg }),
+            Rest::Batch { .. } | Rest::Nothing => None,
         }
     }
 }

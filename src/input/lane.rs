@@ -6,7 +6,7 @@ use crate::counters::{EventSink, PeerCounters, add};
 use crate::envelope::{Envelope, Pid};
 use crate::event::{Event, Rejection};
 use crate::frame::{Frame, Progress};
-use crate::input::shelf::{Put, Shelf};
+use crate::input::shelf::{Lot, Put, Shelf};
 use crate::link::{Handled, Heard, Incoming, Presence, Sighting};
 use crate::wire::Envelopes;
 
@@ -23,6 +23,28 @@ struct Entering {
     envelopes: Envelopes,
     /// The one that found no room.
     held: Option<Envelope>,
+}
+
+impl Entering {
+    /// Puts on the shelf what there is room for.
+    fn fill(&mut self, shelf: &Shelf) -> (Lot, Entered) {
+        let mut lot = Lot::default();
+        for envelope in self.held.take().into_iter().chain(&mut self.envelopes) {
+            let bytes = envelope.msg.len();
+            match shelf.put(envelope) {
+                Put::Done => {
+                    lot.envelopes += 1;
+                    lot.bytes += bytes;
+                }
+                Put::Full(envelope) => {
+                    self.held = Some(envelope);
+                    return (lot, Entered::Blocked);
+                }
+                Put::Closed => return (lot, Entered::Closed),
+            }
+        }
+        (lot, Entered::One)
+    }
 }
 
 /// How far a lane came.
@@ -74,23 +96,12 @@ impl Lane {
             return Entered::Nothing;
         }
         let Some(entering) = &mut self.entering else { return Entered::Nothing };
-        let mut entered = 0;
-        let mut outcome = Entered::One;
-        while let Some(envelope) = entering.held.take().or_else(|| entering.envelopes.next()) {
-            match shelf.put(envelope) {
-                Put::Done => entered += 1,
-                Put::Full(envelope) => {
-                    entering.held = Some(envelope);
-                    outcome = Entered::Blocked;
-                    break;
-                }
-                Put::Closed => {
-                    outcome = Entered::Closed;
-                    break;
-                }
-            }
+        if shelf.is_laden() {
+            return Entered::Blocked;
         }
-        add(&counters.received, entered);
+        let (lot, outcome) = entering.fill(shelf);
+        shelf.note(lot);
+        add(&counters.received, lot.envelopes as u64);
         if outcome == Entered::One {
             self.entering = None;
             self.incoming.pop(now);

@@ -7,9 +7,6 @@ use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 
 use crate::envelope::Envelope;
 
-/// How many envelopes are counted together.
-const LOT: usize = 64;
-
 /// The sending end of the inbox, which knows how many bytes wait in it: the channel bounds the
 /// envelopes, and this their size.
 #[derive(Debug)]
@@ -22,10 +19,11 @@ pub(crate) struct Shelf {
     limit: usize,
 }
 
+/// Envelopes that were put on the shelf together.
 #[derive(Clone, Copy, Debug, Default)]
-struct Lot {
-    envelopes: usize,
-    bytes: usize,
+pub(crate) struct Lot {
+    pub(crate) envelopes: usize,
+    pub(crate) bytes: usize,
 }
 
 /// What became of an envelope that was to go on the shelf.
@@ -44,56 +42,53 @@ impl Shelf {
         Self { inbox, lots: VecDeque::new(), envelopes: 0, bytes: 0, limit }
     }
 
-    pub(crate) fn put(&mut self, envelope: Envelope) -> Put {
-        if self.is_laden() {
-            return Put::Full(envelope);
-        }
-        let bytes = envelope.msg.len();
+    /// Puts an envelope on the shelf, which must not be laden. It is to be [noted](Self::note) afterwards.
+    #[inline]
+    pub(crate) fn put(&self, envelope: Envelope) -> Put {
         match self.inbox.try_send(envelope) {
-            Ok(()) => self.note(bytes),
+            Ok(()) => Put::Done,
             Err(TrySendError::Full(envelope)) => Put::Full(envelope),
             Err(TrySendError::Disconnected(_)) => Put::Closed,
         }
     }
 
-    /// Waits for room, at most this long.
-    pub(crate) fn put_within(&mut self, envelope: Envelope, timeout: Duration) -> Put {
-        let bytes = envelope.msg.len();
+    /// The same, waiting for room this long at most.
+    pub(crate) fn put_within(&self, envelope: Envelope, timeout: Duration) -> Put {
         match self.inbox.send_timeout(envelope, timeout) {
-            Ok(()) => self.note(bytes),
+            Ok(()) => Put::Done,
             Err(SendTimeoutError::Timeout(envelope)) => Put::Full(envelope),
             Err(SendTimeoutError::Disconnected(_)) => Put::Closed,
         }
     }
 
+    /// Takes note of what was put on the shelf.
+    pub(crate) fn note(&mut self, lot: Lot) {
+        if lot.envelopes > 0 {
+            self.envelopes += lot.envelopes;
+            self.bytes += lot.bytes;
+            self.lots.push_back(lot);
+            self.clear_gone();
+        }
+    }
+
     /// Whether as many bytes wait as may.
     pub(crate) fn is_laden(&mut self) -> bool {
-        if self.bytes < self.limit {
-            return false;
+        if self.bytes >= self.limit {
+            self.clear_gone();
         }
+        self.bytes >= self.limit && !self.lots.is_empty()
+    }
+
+    /// Forgets the lots of which nothing waits any more.
+    fn clear_gone(&mut self) {
         let waiting = self.inbox.len();
         while let Some(lot) = self.lots.front().copied() {
-            let gone = self.envelopes - lot.envelopes >= waiting;
-            if !gone {
+            if self.envelopes - lot.envelopes < waiting {
                 break;
             }
             self.lots.pop_front();
             self.envelopes -= lot.envelopes;
             self.bytes -= lot.bytes;
         }
-        self.bytes >= self.limit && !self.lots.is_empty()
-    }
-
-    fn note(&mut self, bytes: usize) -> Put {
-        self.envelopes += 1;
-        self.bytes += bytes;
-        match self.lots.back_mut() {
-            Some(lot) if lot.envelopes < LOT && lot.bytes < self.limit / LOT => {
-                lot.envelopes += 1;
-                lot.bytes += bytes;
-            }
-            _ => self.lots.push_back(Lot { envelopes: 1, bytes }),
-        }
-        Put::Done
     }
 }

@@ -199,6 +199,12 @@ impl Outgoing {
         self.go_back();
     }
 
+    /// The process did not run for `pause`: the silence was its own.
+    pub(crate) fn forgive(&mut self, pause: Duration) {
+        self.confirmed += pause;
+        self.renewed += pause;
+    }
+
     /// Takes what the receiving half of the other direction has learnt of the peer.
     pub(crate) fn handle_heard(&mut self, heard: &Heard) -> Result<(), Rejection> {
         let was_settled = self.is_settled();

@@ -65,6 +65,10 @@ impl Lane {
         self.outgoing.handle_heard(heard)
     }
 
+    pub(crate) fn forgive(&mut self, pause: Duration) {
+        self.outgoing.forgive(pause);
+    }
+
     pub(crate) fn poll_timeout(&self, now: Duration) -> Option<Duration> {
         self.outgoing.poll_timeout(now)
     }

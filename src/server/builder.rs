@@ -207,6 +207,7 @@ impl<'a> Builder<'a> {
             window: self.window,
             largest: self.max_message,
             linger: self.linger.min(FOREVER),
+            heartbeat: limits.heartbeat,
         });
         let name = |direction| thread::Builder::new().name(format!("{direction}-{}", self.pid));
         let input = name("input").spawn(move || input.run())?;

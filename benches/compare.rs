@@ -1,0 +1,66 @@
+//! The library beside libzmq used the plain way, both under the same traffic:
+//! `cargo bench --bench compare`.
+//!
+//! Contenders are measured in turns, A B A B and so on, each time from a fresh start; what is shown are
+//! the medians, their ratio, and how far the ratios of the single turns lie apart. All servers of a
+//! contender live in one process, are connected over TCP on loopback on ports that the system hands out,
+//! and send the same number of messages of the same size; receivers check the number and the length of
+//! every one. The library runs with its defaults and all its guarantees, and must have had every envelope
+//! acknowledged at the end. Connecting is timed for nobody.
+
+mod compare {
+    pub mod batched;
+    pub mod measure;
+    pub mod rows;
+    pub mod table;
+}
+mod support;
+
+use std::io;
+
+use clap::Parser;
+
+use compare::measure::{Outcome, measure};
+use compare::{rows, table};
+use support::Result;
+
+/// Compares the library with libzmq used the plain way.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Only the rows whose name contains this
+    #[arg(long, value_name = "FILTER", default_value = "")]
+    rows: String,
+    /// How often each contender has its turn
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pairs: usize,
+    /// How long one run lasts, roughly, with the fastest contender
+    #[arg(long, value_name = "S", default_value_t = 0.4)]
+    seconds: f64,
+    /// JSON on stdout instead of the table
+    #[arg(long)]
+    json: bool,
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let outcomes = outcomes(&args)?;
+    if args.json {
+        serde_json::to_writer_pretty(io::stdout(), &outcomes)?;
+        return Ok(());
+    }
+    table::write(&mut io::stdout(), &outcomes)?;
+    Ok(())
+}
+
+fn outcomes(args: &Args) -> Result<Vec<Outcome>> {
+    let mut rows = rows::all(args.seconds);
+    rows.retain(|row| row.name.contains(&args.rows));
+    let mut outcomes = Vec::new();
+    for chapter in rows.chunk_by(|a, b| a.chapter == b.chapter) {
+        outcomes.extend(measure(chapter, args.pairs)?);
+    }
+    Ok(outcomes)
+}

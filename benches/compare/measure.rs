@@ -1,0 +1,142 @@
+//! How contenders are measured against each other: in turns, each turn from a fresh start.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::support::Result;
+
+/// What is compared in one line of the table.
+pub struct Row {
+    pub chapter: Chapter,
+    pub name: String,
+    pub unit: Unit,
+    /// Where it lies on the axis of its chapter's picture, if that has one.
+    pub at: u32,
+    pub library: Run,
+    pub others: Vec<Contestant>,
+}
+
+/// Measures something once.
+pub type Run = Box<dyn Fn() -> Result<f64>>;
+
+/// Whom the library is compared with.
+pub struct Contestant {
+    pub name: &'static str,
+    pub run: Run,
+}
+
+/// Rows that are measured together: each turn goes through all of them, so that a disturbance of the
+/// machine meets them alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Chapter {
+    /// Broadcasts, by the size of the message.
+    Sizes,
+    /// Broadcasts, by the number of peers.
+    Peers,
+    /// Other traffic at full speed.
+    Traffic,
+    /// How long a message is on its way.
+    Latency,
+    /// What it takes of the machine.
+    Footprint,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    DeliveriesPerSecond,
+    Seconds,
+    Bytes,
+    Allocations,
+}
+
+/// What came of a row.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub chapter: Chapter,
+    pub name: String,
+    pub unit: Unit,
+    #[serde(skip)]
+    pub at: u32,
+    pub library: Samples,
+    pub others: Vec<Comparison>,
+}
+
+/// The figures of one contender, in the order they were measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Samples {
+    pub median: f64,
+    pub samples: Vec<f64>,
+}
+
+/// The library beside another: its figure divided by the other's.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    pub name: &'static str,
+    #[serde(flatten)]
+    pub samples: Samples,
+    /// Of the medians.
+    pub ratio: f64,
+    /// The lowest and the highest ratio of one turn.
+    pub spread: (f64, f64),
+}
+
+impl Outcome {
+    /// What was measured against the contender of this name.
+    pub fn against(&self, name: &str) -> Option<&Comparison> {
+        self.others.iter().find(|other| other.name == name)
+    }
+}
+
+/// Measures all rows of one chapter, `turns` times in turns.
+pub fn measure(rows: &[Row], turns: usize) -> Result<Vec<Outcome>> {
+    let mut figures: Vec<Vec<Vec<f64>>> =
+        rows.iter().map(|row| vec![Vec::new(); row.others.len() + 1]).collect();
+    for turn in 1..=turns {
+        for (row, figures) in rows.iter().zip(&mut figures) {
+            write!(io::stderr(), "\r\x1b[K{turn}/{turns} {}", row.name)?;
+            let runs = std::iter::once(&row.library).chain(row.others.iter().map(|o| &o.run));
+            for (run, figures) in runs.zip(figures) {
+                figures.push(run()?);
+            }
+        }
+    }
+    write!(io::stderr(), "\r\x1b[K")?;
+    Ok(rows.iter().zip(figures).map(|(row, figures)| row.outcome(figures)).collect())
+}
+
+impl Row {
+    fn outcome(&self, figures: Vec<Vec<f64>>) -> Outcome {
+        let mut figures = figures.into_iter().map(Samples::new);
+        let library = figures.next().unwrap_or_else(|| Samples::new(Vec::new()));
+        let others = self.others.iter().zip(figures);
+        let others = others.map(|(other, samples)| library.beside(other.name, samples)).collect();
+        let (chapter, name, unit, at) = (self.chapter, self.name.clone(), self.unit, self.at);
+        Outcome { chapter, name, unit, at, library, others }
+    }
+}
+
+impl Samples {
+    fn new(samples: Vec<f64>) -> Self {
+        let mut sorted = samples.clone();
+        Self { median: percentile(&mut sorted, 50), samples }
+    }
+
+    fn beside(&self, name: &'static str, other: Self) -> Comparison {
+        let ratios = self.samples.iter().zip(&other.samples).map(|(own, other)| own / other);
+        let spread = ratios.fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), ratio| {
+            (low.min(ratio), high.max(ratio))
+        });
+        Comparison { name, ratio: self.median / other.median, spread, samples: other }
+    }
+}
+
+/// The figure that so many of a hundred do not exceed: 50 is the median. NaN if there are none.
+pub fn percentile(figures: &mut [f64], hundredths: usize) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let last = figures.len().saturating_sub(1);
+    figures.get((last * hundredths).div_ceil(100)).copied().unwrap_or(f64::NAN)
+}

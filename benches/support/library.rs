@@ -1,0 +1,122 @@
+//! The library, with its defaults.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use raft_cluster::{
+    Bytes, Config, Envelope, Event, Mailbox, Pid, Receiver, Recipient, Sender, Server,
+};
+
+use super::{Contender, Layout, Receipt, Receive, Result, Station, Stations, Transmit};
+
+/// How long servers may take to find each other.
+const START_UP: Duration = Duration::from_secs(30);
+
+/// Servers of this library, every one connected with every other.
+#[derive(Clone, Copy, Debug)]
+pub struct Library;
+
+/// An outbox, and what is put there.
+pub struct Outgoing {
+    pub outbox: Sender<Envelope>,
+    recipient: Recipient,
+    message: Bytes,
+}
+
+/// An inbox, and the server it belongs to.
+pub struct Incoming {
+    pub inbox: Receiver<Envelope>,
+    pub server: Server,
+}
+
+impl Contender for Library {
+    type Transmitter = Outgoing;
+    type Receiver = Incoming;
+
+    fn connect(&self, layout: &Layout) -> Result<Stations<Self>> {
+        let config = cluster(layout.servers)?;
+        let started = config.pids().iter().map(|pid| start(&config, *pid));
+        let servers = started.collect::<Result<Vec<_>>>()?;
+        for (_, server) in &servers {
+            await_peers(server)?;
+        }
+        let message = Bytes::from(vec![7; layout.size]);
+        Ok(servers
+            .into_iter()
+            .map(|(mailbox, server)| {
+                let recipient = match *server.peers() {
+                    [only] => Recipient::Peer(only),
+                    _ => Recipient::Broadcast,
+                };
+                let Mailbox { outbox, inbox } = mailbox;
+                let transmitter = Outgoing { outbox, recipient, message: message.clone() };
+                Station { transmitter, receiver: Incoming { inbox, server } }
+            })
+            .collect())
+    }
+
+    fn disconnect(&self, stations: Stations<Self>) -> Result<()> {
+        // All of them let go of their mailboxes first, so that they end side by side.
+        let servers: Vec<_> = stations.into_iter().map(|station| station.receiver.server).collect();
+        for server in servers {
+            let report = server.join();
+            if !report.all_acknowledged() {
+                return Err(format!("{} envelopes were undelivered", report.undelivered()).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Transmit for Outgoing {
+    fn transmit(&mut self, number: u64) -> Result<()> {
+        let envelope = Envelope {
+            to: self.recipient,
+            from: Pid::default(),
+            msg_id: i64::try_from(number)?,
+            msg: self.message.clone(),
+        };
+        Ok(self.outbox.send(envelope)?)
+    }
+}
+
+impl Receive for Incoming {
+    fn receive(&mut self) -> Result<Receipt> {
+        let envelope = self.inbox.recv()?;
+        Ok(Receipt {
+            from: envelope.from.as_u32() as usize - 1,
+            number: u64::try_from(envelope.msg_id)?,
+            length: envelope.msg.len(),
+        })
+    }
+}
+
+/// Servers 1 to `servers`, on ports that the system has just handed out.
+pub fn cluster(servers: usize) -> Result<Config> {
+    let listeners = (0..servers).map(|_| TcpListener::bind("127.0.0.1:0"));
+    let listeners = listeners.collect::<std::io::Result<Vec<_>>>()?;
+    let mut listed = Vec::new();
+    for (pid, listener) in (1..).zip(&listeners) {
+        let url = listener.local_addr()?.to_string();
+        listed.push(serde_json::json!({"mypid": pid, "url": url}));
+    }
+    let text = serde_json::json!({"object": {"total": servers, "Servers": listed}}).to_string();
+    Ok(text.parse()?)
+}
+
+/// Starts a server with its defaults, but for the idle timeout: an inbox must not end while another
+/// bench, or another server, has its turn.
+pub fn start(config: &Config, pid: Pid) -> Result<(Mailbox, Server)> {
+    Ok(Server::builder(config, pid).idle_timeout(None).start()?)
+}
+
+/// Waits until the server has heard all its peers.
+pub fn await_peers(server: &Server) -> Result<()> {
+    let mut heard = 0;
+    while heard < server.peers().len() {
+        if let Event::Up(_) = server.events().recv_timeout(START_UP)? {
+            heard += 1;
+        }
+    }
+    Ok(())
+}

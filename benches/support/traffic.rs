@@ -1,0 +1,93 @@
+//! What goes over the connections. Receivers check the number and the length of every message.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Layout, Receipt, Receive, Result, Station, Transmit};
+
+/// Every sender sends `count` messages to all its peers, as fast as they go. Returns how long it takes
+/// from the first message sent until the last one is received.
+pub fn flood<T: Transmit, R: Receive>(
+    stations: &mut [Station<T, R>],
+    layout: &Layout,
+    count: u64,
+) -> Duration {
+    let start = &Barrier::new(stations.len() + layout.senders + 1);
+    let started = thread::scope(|scope| {
+        for (place, Station { transmitter, receiver }) in stations.iter_mut().enumerate() {
+            scope.spawn(move || {
+                start.wait();
+                receive_all(receiver, layout, place, count).unwrap_or_else(give_up);
+            });
+            if place < layout.senders {
+                scope.spawn(move || {
+                    start.wait();
+                    let sent = (0..count).try_for_each(|number| transmitter.transmit(number));
+                    sent.unwrap_or_else(give_up);
+                });
+            }
+        }
+        start.wait();
+        Instant::now()
+    });
+    started.elapsed()
+}
+
+fn receive_all(
+    receiver: &mut impl Receive,
+    layout: &Layout,
+    place: usize,
+    count: u64,
+) -> Result<()> {
+    let mut next = vec![0; layout.senders];
+    for _ in 0..count * layout.senders_to(place) as u64 {
+        let receipt = receiver.receive()?;
+        let next = next.get_mut(receipt.from).ok_or("a message from a server that sends none")?;
+        check(&receipt, *next, layout.size)?;
+        *next += 1;
+    }
+    Ok(())
+}
+
+/// The near end sends a message, the far end sends it back, `count` times. Returns how long each time
+/// took.
+pub fn round_trips(
+    near: &mut (impl Transmit + Receive),
+    far: &mut (impl Transmit + Receive),
+    size: usize,
+    count: u64,
+) -> Vec<Duration> {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let echoed = (0..count).try_for_each(|number| {
+                check(&far.receive()?, number, size)?;
+                far.transmit(number)
+            });
+            echoed.unwrap_or_else(give_up);
+        });
+        let took = (0..count).map(|number| {
+            let sent = Instant::now();
+            near.transmit(number)?;
+            check(&near.receive()?, number, size)?;
+            Ok(sent.elapsed())
+        });
+        took.collect::<Result<_>>().unwrap_or_else(give_up)
+    })
+}
+
+fn check(receipt: &Receipt, number: u64, length: usize) -> Result<()> {
+    if (receipt.number, receipt.length) == (number, length) {
+        return Ok(());
+    }
+    Err(format!("message {number} of {length} bytes was due, and {receipt:?} came").into())
+}
+
+/// Ends the bench. The other threads would wait for ever for the one that failed.
+pub fn give_up<T>(error: Box<dyn Error + Send + Sync>) -> T {
+    let _ = writeln!(io::stderr(), "bench: {error}");
+    process::exit(1)
+}

@@ -1,0 +1,201 @@
+//! Connections that break in every way a proxy can break them, under full load: nothing is lost,
+//! repeated or out of order, and the link works again afterwards. Every test audits each pair of sender
+//! and receiver, and holds the accounts of every server against each other all the while.
+
+mod support;
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use raft_cluster::{Builder, Event, PeerState, Pid, Server};
+use support::load::{Outcome, await_stats, under_load};
+use support::mesh::Mesh;
+use support::proxy::{Campaign, Cut, Mode, Way};
+use support::{BOUND, Transport};
+
+const SERVERS: u32 = 3;
+
+/// Waits until the proxy has made all the cuts of a campaign.
+fn carry_out(mesh: &Mesh, campaign: Campaign) {
+    let total = campaign.total;
+    let progress = mesh.proxy.begin(campaign);
+    let mut made = 0;
+    while made < total {
+        made = progress.recv_timeout(BOUND).expect("the next connection is cut");
+    }
+}
+
+/// Waits until more of what a server sends to a peer has been acknowledged.
+fn await_progress(servers: &[Server], from: u32, to: u32) {
+    let server = &servers[from as usize - 1];
+    let before = server.stats().peer(Pid::new(to)).unwrap().acknowledged;
+    await_stats(server, to, |stats| stats.acknowledged > before);
+}
+
+/// Waits until nothing that a server sends to a peer is acknowledged any more.
+fn await_standstill(servers: &[Server], from: u32, to: u32) {
+    const LOOKS: u32 = 20;
+    let seen = Cell::new((0, 0));
+    await_stats(&servers[from as usize - 1], to, |stats| {
+        let (acknowledged, looks) = seen.get();
+        let still = stats.in_flight > 0 && stats.acknowledged == acknowledged;
+        seen.set((stats.acknowledged, if still { looks + 1 } else { 0 }));
+        looks == LOOKS
+    });
+}
+
+const WINDOW: usize = 256 * 1024;
+
+/// A window and an outbox that are soon full, so that a stalled link holds its senders up.
+fn small_window(builder: Builder<'_>) -> Builder<'_> {
+    builder.window(WINDOW).outbox_capacity(64)
+}
+
+/// All pairs of different servers, as (from, to).
+fn links() -> impl Iterator<Item = (u32, u32)> + Clone {
+    let others = |from| (1..=SERVERS).filter(move |to| *to != from).map(move |to| (from, to));
+    (1..=SERVERS).flat_map(others)
+}
+
+fn assert_never_down(outcome: &Outcome) {
+    assert_eq!(outcome.count(|event| matches!(event, Event::Down(_))), 0);
+}
+
+#[test]
+fn a_thousand_resets_lose_nothing() {
+    let mesh = Mesh::new(5, Transport::Tcp, 1);
+    let servers = mesh.start_all(|builder| builder);
+    let outcome = under_load(servers, 256, |_| {
+        carry_out(&mesh, Campaign { bytes: 1..256 * 1024, total: 1_000, closes: 4 });
+    });
+    outcome.assert_clean();
+    assert_never_down(&outcome);
+    assert!(outcome.resent() > 0);
+}
+
+#[test]
+fn two_hundred_cuts_lose_nothing_over_ipc() {
+    let mesh = Mesh::new(5, Transport::Ipc, 2);
+    let servers = mesh.start_all(|builder| builder);
+    let outcome = under_load(servers, 256, |_| {
+        carry_out(&mesh, Campaign { bytes: 1..256 * 1024, total: 200, closes: 2 });
+    });
+    outcome.assert_clean();
+    assert_never_down(&outcome);
+}
+
+#[test]
+fn cuts_in_the_middle_of_large_messages_lose_nothing() {
+    let mesh = Mesh::new(SERVERS, Transport::Tcp, 3);
+    let servers = mesh.start_all(|builder| builder.outbox_capacity(8));
+    let outcome = under_load(servers, 300_000, |_| {
+        carry_out(&mesh, Campaign { bytes: 1..4 << 20, total: 60, closes: 4 });
+    });
+    outcome.assert_clean();
+}
+
+#[test]
+fn a_stall_followed_by_a_reset_loses_nothing() {
+    for transport in [Transport::Tcp, Transport::Ipc] {
+        let mesh = Mesh::new(SERVERS, transport, 4);
+        let outcome = under_load(mesh.start_all(small_window), 1_024, |servers| {
+            for (from, to) in links().cycle().take(20) {
+                mesh.set(from, to, &Mode::Stall);
+                await_standstill(servers, from, to);
+                mesh.set(from, to, &Mode::Pass);
+                mesh.cut(from, to, Cut::Reset);
+                await_progress(servers, from, to);
+            }
+        });
+        outcome.assert_clean();
+        assert_never_down(&outcome);
+        assert!(outcome.resent() > 0);
+    }
+}
+
+#[test]
+fn a_connection_that_swallows_everything_is_replaced() {
+    let mesh = Mesh::new(SERVERS, Transport::Tcp, 5);
+    // Both ways; only what is sent; only what comes back, which a link does not need.
+    let cases = [&[Way::Forth, Way::Back][..], &[Way::Forth]];
+    let servers = mesh.start_all(|b| small_window(b).peer_timeout(Duration::from_secs(3)));
+    let outcome = under_load(servers, 1_024, |servers| {
+        for ((from, to), ways) in links().zip(cases) {
+            mesh.proxy.set(mesh.route(from, to), ways, &Mode::Swallow);
+            await_standstill(servers, from, to);
+            // New connections pass again; the torn one never does.
+            mesh.set(from, to, &Mode::Pass);
+            await_progress(servers, from, to);
+        }
+    });
+    outcome.assert_clean();
+}
+
+#[test]
+fn bytes_that_come_back_from_a_peer_are_not_needed() {
+    let mesh = Mesh::new(SERVERS, Transport::Tcp, 6);
+    let outcome = under_load(mesh.start_all(small_window), 1_024, |servers| {
+        links().for_each(|(from, to)| await_progress(servers, from, to));
+        links().for_each(|(from, to)| mesh.set_one_way(from, to, Way::Back, &Mode::Swallow));
+        links().for_each(|(from, to)| await_progress(servers, from, to));
+        links().for_each(|(from, to)| mesh.set(from, to, &Mode::Pass));
+    });
+    outcome.assert_clean();
+    assert_eq!(outcome.resent(), 0);
+}
+
+#[test]
+fn delays_lose_and_repeat_nothing() {
+    let mesh = Mesh::new(SERVERS, Transport::Tcp, 7);
+    let delay = Mode::Delay(Duration::from_millis(30)..Duration::from_millis(70));
+    links().for_each(|(from, to)| mesh.set(from, to, &delay));
+    let outcome = under_load(mesh.start_all(small_window), 1_024, |servers| {
+        for _ in 0..3 {
+            links().for_each(|(from, to)| await_progress(servers, from, to));
+        }
+    });
+    outcome.assert_clean();
+    assert_never_down(&outcome);
+    assert_eq!(outcome.resent(), 0);
+}
+
+/// How a peer stands with a server, as its counts say.
+fn await_state(servers: &[Server], own: u32, peer: u32, state: PeerState) {
+    await_stats(&servers[own as usize - 1], peer, |stats| stats.state == state);
+}
+
+/// What was lost on a link is what its receiver was told it missed, and its sender got back.
+fn assert_all_told(outcome: &Outcome, from: u32, to: u32) {
+    let (sender, receiver) = (from as usize - 1, to as usize - 1);
+    let lost = outcome.audits[receiver][sender].verdict(outcome.sent[sender]);
+    assert_eq!((lost.repeated, lost.reordered), (0, 0));
+    let sending = outcome.reports[sender].stats.peer(Pid::new(to)).unwrap();
+    let receiving = outcome.reports[receiver].stats.peer(Pid::new(from)).unwrap();
+    assert_eq!(sending.dropped.peer_down, lost.lost, "{sending:?}");
+    assert_eq!(receiving.missed, lost.lost, "{receiving:?}");
+}
+
+#[test]
+fn a_link_that_is_cut_one_way_is_noticed_at_both_ends_and_heals() {
+    for (deaf, mute) in [(1, 2), (2, 1)] {
+        let mesh = Mesh::new(SERVERS, Transport::Tcp, 8);
+        let servers = mesh.start_all(|b| small_window(b).peer_timeout(Duration::from_secs(1)));
+        let outcome = under_load(servers, 1_024, |servers| {
+            links().for_each(|(from, to)| await_progress(servers, from, to));
+            mesh.set(mute, deaf, &Mode::Stall);
+            await_state(servers, deaf, mute, PeerState::Down);
+            await_state(servers, mute, deaf, PeerState::OneWay);
+            // Neither holds up the third.
+            await_progress(servers, deaf, 3);
+            await_progress(servers, mute, 3);
+            mesh.set(mute, deaf, &Mode::Pass);
+            await_state(servers, deaf, mute, PeerState::Up);
+            await_state(servers, mute, deaf, PeerState::Up);
+            await_progress(servers, mute, deaf);
+            await_progress(servers, deaf, mute);
+        });
+        links().for_each(|(from, to)| assert_all_told(&outcome, from, to));
+        let told = outcome.audits[deaf as usize - 1][mute as usize - 1].gaps();
+        assert!(told > 0, "the load goes on without a peer that is gone");
+    }
+}

@@ -1,0 +1,153 @@
+//! A peer's port that is first held by something else: a libzmq socket of the wrong type, after which a
+//! libzmq connection is stuck for good, an HTTP server, somebody who accepts and says nothing, or nothing
+//! at all. Once the peer itself listens there, it gets all that was sent to it, once and in order.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use raft_cluster::{Builder, Envelope, Event, Pid, Server};
+use support::{BOUND, Cluster, Transport, await_event};
+
+const MESSAGES: i64 = 1_000;
+
+fn quick(builder: Builder<'_>) -> Builder<'_> {
+    builder
+        .idle_timeout(None)
+        .heartbeat(Duration::from_millis(50))
+        .peer_timeout(Duration::from_millis(400))
+        .linger(Duration::from_millis(500))
+}
+
+/// Has server 1 send to server 2 while somebody else holds its port, and then lets server 2 start.
+/// `hold` takes the port until it has been visited, and frees it.
+fn assert_delivered_after<T>(hold: impl FnOnce(&str) -> Holder<T>) {
+    let cluster = Cluster::new(2, Transport::Tcp);
+    let holder = hold(cluster.config.url(Pid::new(2)).unwrap());
+    let (mailbox, server) = quick(Server::builder(&cluster.config, Pid::new(1))).start().unwrap();
+    for id in 0..MESSAGES {
+        mailbox.outbox.send(Envelope::to(Pid::new(2), "early").with_id(id)).unwrap();
+    }
+    let kept = (holder.visited)();
+    let (late, late_server) = quick(Server::builder(&cluster.config, Pid::new(2))).start().unwrap();
+    for id in 0..MESSAGES {
+        assert_eq!(late.inbox.recv_timeout(BOUND).unwrap().msg_id, id);
+    }
+    await_event(server.events(), &Event::Up(Pid::new(2)));
+    drop((mailbox, late));
+    assert!(server.shutdown().all_acknowledged());
+    assert!(late_server.shutdown().all_acknowledged());
+    drop(kept);
+}
+
+/// Somebody else on a server's port.
+struct Holder<T> {
+    /// Waits for visitors, frees the port, and hands back what lives on.
+    visited: Box<dyn FnOnce() -> T>,
+}
+
+/// A libzmq socket of this type. Its visitor's socket is stuck, so the second visit is that of another.
+fn wrong_socket(kind: zmq::SocketType, url: &str) -> Holder<()> {
+    const MONITOR: &str = "inproc://monitor";
+    let context = zmq::Context::new();
+    let socket = context.socket(kind).unwrap();
+    socket.set_linger(0).unwrap();
+    socket.monitor(MONITOR, zmq::SocketEvent::ACCEPTED as i32).unwrap();
+    let visits = context.socket(zmq::PAIR).unwrap();
+    visits.set_rcvtimeo(BOUND.as_millis() as i32).unwrap();
+    visits.connect(MONITOR).unwrap();
+    socket.bind(url).unwrap();
+    let visited = move || {
+        for _ in 0..2 {
+            visits.recv_multipart(0).expect("somebody comes, and comes again");
+        }
+        // The context ends last, and with it the port is free.
+        drop((visits, socket, context));
+    };
+    Holder { visited: Box::new(visited) }
+}
+
+fn listen(url: &str) -> TcpListener {
+    TcpListener::bind(url.strip_prefix("tcp://").unwrap()).unwrap()
+}
+
+#[test]
+fn a_port_first_held_by_a_wrong_socket_type() {
+    let kinds = [zmq::REP, zmq::REQ, zmq::ROUTER, zmq::DEALER, zmq::PUB, zmq::SUB, zmq::PULL];
+    thread::scope(|scope| {
+        for kind in kinds {
+            scope.spawn(move || assert_delivered_after(|url| wrong_socket(kind, url)));
+        }
+    });
+}
+
+#[test]
+fn a_port_first_held_by_an_http_server() {
+    assert_delivered_after(|url| {
+        let listener = listen(url);
+        let visited = move || {
+            for _ in 0..3 {
+                let (mut visitor, _) = listener.accept().unwrap();
+                let mut greeting = [0; 10];
+                visitor.read_exact(&mut greeting).unwrap();
+                visitor.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").unwrap();
+            }
+        };
+        Holder { visited: Box::new(visited) }
+    });
+}
+
+#[test]
+fn a_port_first_held_by_somebody_who_accepts_and_says_nothing() {
+    assert_delivered_after(|url| {
+        let listener = listen(url);
+        // The connections stay open when the port is free.
+        let visited = move || (0..2).map(|_| listener.accept().unwrap().0).collect::<Vec<TcpStream>>();
+        Holder { visited: Box::new(visited) }
+    });
+}
+
+#[test]
+fn a_port_first_held_by_nobody() {
+    assert_delivered_after(|url| {
+        // Freed again: nobody is there, and everybody is turned away.
+        drop(listen(url));
+        Holder { visited: Box::new(|| ()) }
+    });
+}
+
+#[test]
+fn a_peer_that_was_never_there_holds_nobody_up() {
+    for transport in [Transport::Tcp, Transport::Ipc] {
+        let cluster = Cluster::new(3, transport);
+        let start = |pid| {
+            let builder = quick(Server::builder(&cluster.config, Pid::new(pid)));
+            builder.window(64 * 1024).start().unwrap()
+        };
+        let ((one, server_one), (two, server_two)) = (start(1), start(2));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for id in 0..MESSAGES {
+                    let envelope = Envelope::broadcast(vec![7; 1_000]).with_id(id);
+                    one.outbox.send_timeout(envelope, BOUND).unwrap();
+                }
+            });
+            for id in 0..MESSAGES {
+                assert_eq!(two.inbox.recv_timeout(BOUND).unwrap().msg_id, id);
+            }
+        });
+        let stats = server_one.stats();
+        let absent = stats.peer(Pid::new(3)).unwrap();
+        assert!(absent.window_bytes <= 64 * 1024, "{absent:?}");
+        drop((one, two));
+        let report = server_one.shutdown();
+        assert_eq!(report.undelivered(), MESSAGES as u64);
+        let back = report.stats.peer(Pid::new(3)).unwrap().dropped.peer_down;
+        let left = report.peers[1].undelivered.iter().map(|envelope| envelope.msg_id);
+        assert_eq!(left.collect::<Vec<_>>(), (0..MESSAGES - back as i64).collect::<Vec<_>>());
+        drop(server_two);
+    }
+}

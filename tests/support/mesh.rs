@@ -1,0 +1,81 @@
+//! A cluster whose servers reach each other through the proxy alone.
+
+use std::time::Duration;
+
+use raft_cluster::{Builder, Config, Mailbox, Pid, Server};
+
+use super::proxy::{BOTH, Cut, Mode, Proxy, Way};
+use super::{Cluster, Transport, config_text};
+
+/// Servers 1 to `total`, and a route of the proxy from each to each other.
+pub struct Mesh {
+    pub proxy: Proxy,
+    /// As each server sees it: its own url is real, the others are fronts.
+    configs: Vec<Config>,
+    /// Keeps the folder of the sockets.
+    _cluster: Cluster,
+}
+
+impl Mesh {
+    pub fn new(total: u32, transport: Transport, seed: u64) -> Self {
+        println!("seed {seed}");
+        let cluster = Cluster::new(total, transport);
+        let url = |pid: &Pid| cluster.config.url(*pid).unwrap().to_owned();
+        let urls: Vec<String> = cluster.config.pids().iter().map(url).collect();
+        let others = |own: usize| (0..urls.len()).filter(move |other| *other != own);
+        let backs: Vec<_> =
+            (0..urls.len()).flat_map(others).map(|other| urls[other].clone()).collect();
+        let proxy = Proxy::start(seed, &backs).unwrap();
+        let mut fronts = proxy.fronts().iter();
+        let config = |own: usize| {
+            let mut seen = urls.clone();
+            for other in others(own) {
+                seen[other].clone_from(fronts.next().unwrap());
+            }
+            config_text(&seen).parse().unwrap()
+        };
+        let configs = (0..urls.len()).map(config).collect();
+        Self { proxy, configs, _cluster: cluster }
+    }
+
+    pub fn config(&self, pid: u32) -> &Config {
+        &self.configs[pid as usize - 1]
+    }
+
+    /// One server with a quick heartbeat and no idle timeout.
+    pub fn builder(&self, pid: u32) -> Builder<'_> {
+        Server::builder(self.config(pid), Pid::new(pid))
+            .idle_timeout(None)
+            .heartbeat(Duration::from_millis(100))
+    }
+
+    /// Starts them all, with what else is to be set.
+    pub fn start_all(
+        &self,
+        options: impl for<'a> Fn(Builder<'a>) -> Builder<'a>,
+    ) -> Vec<(Mailbox, Server)> {
+        let pids = 1..=self.configs.len() as u32;
+        pids.map(|pid| options(self.builder(pid)).start().unwrap()).collect()
+    }
+
+    /// The route from one server to another.
+    pub fn route(&self, from: u32, to: u32) -> usize {
+        let others = self.configs.len() - 1;
+        let place = if to > from { to - 2 } else { to - 1 };
+        (from as usize - 1) * others + place as usize
+    }
+
+    /// What becomes of all that goes from one server to another, in either way of the connection.
+    pub fn set(&self, from: u32, to: u32, mode: &Mode) {
+        self.proxy.set(self.route(from, to), &BOTH, mode);
+    }
+
+    /// The same, in one way of the connection: with or against the envelopes.
+    pub fn set_one_way(&self, from: u32, to: u32, way: Way, mode: &Mode) {
+        self.proxy.set(self.route(from, to), &[way], mode);
+    }
+
+    pub fn cut(&self, from: u32, to: u32, cut: Cut) -> usize {
+        self.proxy.cut(self.route(from, to), cut)
+    }
+}
