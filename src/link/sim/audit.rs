@@ -33,7 +33,7 @@ struct Stream {
     dropped: Dropped,
     /// What each process that spoke for the peer has received.
     listeners: BTreeMap<ProcessId, Listener>,
-    /// All before this was accepted before the peer closed its inbox at last.
+    /// All before this was accepted before the peer was last heard to take nothing.
     closed_at: usize,
 }
 
@@ -97,9 +97,12 @@ impl Audit {
         };
         *count += 1;
         stream.entries[record.number].fate = fate;
-        if reason == Reason::InboxClosed {
-            stream.closed_at = stream.entries.len();
-        }
+    }
+
+    /// The sender learns that the peer takes nothing more.
+    pub(super) fn close(&mut self, from: ProcessId, to: Pid) {
+        let stream = self.stream(from, to);
+        stream.closed_at = stream.entries.len();
     }
 
     /// The sender counts so many as acknowledged. Those that it did not before were acknowledged by this

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::clock::Vigil;
 use crate::envelope::Pid;
 use crate::event::Rejection;
 use crate::frame::{Frame, Incarnation, Payload, Progress};
 use crate::link::sim::audit::{Audit, ProcessId};
 use crate::link::sim::letter::Record;
 use crate::link::sim::plan::{HEARTBEAT, Plan};
-use crate::link::sim::process::NEVER;
+use crate::link::sim::process::{NEVER, Phase};
 use crate::link::{
     Ends, FRAME_OVERHEAD, Feedback, Handled, Incoming, Limits, Presence, Sighting,
 };
@@ -32,8 +33,7 @@ pub(super) struct Inlet {
     inbox_capacity: usize,
     feedback_capacity: usize,
     turn: usize,
-    /// Until when the thread meant to sleep at last.
-    slept_until: Duration,
+    vigil: Vigil,
     /// When it wakes.
     pub(super) due: Duration,
 }
@@ -52,9 +52,11 @@ struct Lane {
 /// How a peer stands, as the application was told.
 ///
 /// ```text
-///   Unknown ──► Up ◄──► Down         of the first process
-///               └──┬─────┘
-///                  ▼ a new process: Succeeded ──► Up
+///   Unknown ──► Up ◄──► Down
+///               ▲ └──┬───┘
+///               │    ▼
+///               │   Left
+///           Succeeded ◄── from any, when another process speaks
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
@@ -91,7 +93,7 @@ impl Inlet {
             inbox_capacity: plan.inbox,
             feedback_capacity: plan.feedback,
             turn: 0,
-            slept_until: now,
+            vigil: Vigil::new(HEARTBEAT, now),
             due: now,
         }
     }
@@ -130,11 +132,13 @@ impl Inlet {
         self.inbox.is_none()
     }
 
-    /// Whether every peer has left or is down, and nothing waits to enter the inbox.
-    pub(super) fn is_alone(&self) -> bool {
-        let gone = |lane: &Lane| {
-            matches!(lane.incoming.presence(), Presence::Left | Presence::Down)
-                && lane.incoming.front().is_none()
+    /// Whether every peer has left or is down, and nothing waits to enter the inbox. One that was not
+    /// heard in all the time it took to settle counts as down.
+    pub(super) fn is_alone(&self, phase: Phase) -> bool {
+        let gone = |lane: &Lane| match lane.incoming.presence() {
+            Presence::Up => false,
+            Presence::Awaited => phase == Phase::Settled,
+            Presence::Left | Presence::Down => lane.incoming.front().is_none(),
         };
         self.lanes.iter().all(gone)
     }
@@ -149,8 +153,7 @@ impl Inlet {
 
     /// One round of the thread, but for what it tells the other one.
     pub(super) fn run(&mut self, audit: &mut Audit, now: Duration) {
-        let pause = now.saturating_sub(self.slept_until);
-        if pause > HEARTBEAT {
+        if let Some(pause) = self.vigil.wake(now) {
             self.lanes.iter_mut().for_each(|lane| lane.incoming.forgive(pause));
         }
         for frame in self.socket.drain(..self.socket.len().min(FRAMES_AT_ONCE)) {
@@ -204,7 +207,7 @@ impl Inlet {
         let more = (!self.socket.is_empty()).then_some(now);
         let lanes = self.lanes.iter().filter_map(|lane| lane.incoming.poll_timeout());
         self.due = lanes.chain(retry).chain(more).min().unwrap_or(NEVER);
-        self.slept_until = self.due.max(now);
+        self.vigil.sleep(Some(self.due.max(now)));
     }
 
     /// The process that is listened to for this peer.
@@ -248,7 +251,7 @@ impl Lane {
                     Standing::Up
                 }
                 (Standing::Up, Sighting::Down) => Standing::Down,
-                (Standing::Up, Sighting::Left) => Standing::Left,
+                (Standing::Up | Standing::Down, Sighting::Left) => Standing::Left,
                 (standing, sighting) => panic!("{}: {sighting:?} while {standing:?}", self.peer),
             };
         }

@@ -55,6 +55,14 @@ const FAULTS: [Fault; 13] = [
     Fault::ShutDown,
 ];
 
+/// The windows of a cluster, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Windows {
+    Same(usize),
+    /// A sender can have a larger one than its peer holds, which is answered with resending.
+    Various,
+}
+
 /// What one seed decides.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -75,6 +83,8 @@ pub(super) struct Plan {
     pub(super) delay: Duration,
     /// How long an application waits between two looks at its channels, at most.
     pub(super) leisure: Duration,
+    /// Whether all servers have the same window.
+    pub(super) windows: Windows,
     /// How many envelopes an inbox holds.
     pub(super) inbox: usize,
     /// How much feedback the channel between the threads of a server holds.
@@ -97,20 +107,29 @@ impl Plan {
             detours: pick(rng, &[0, 0, 5, 30]),
             delay: millis(rng, &[1, 10, 200]),
             leisure: millis(rng, &[50, 200, 1_000]),
+            windows: if rng.u32(..4) == 0 {
+                Windows::Various
+            } else {
+                Windows::Same(draw_window(rng))
+            },
             inbox: pick(rng, &[1, 4, 1_000]) as usize,
             feedback: pick(rng, &[1, 2, 8]) as usize,
         }
     }
 }
 
+fn draw_window(rng: &mut Rng) -> usize {
+    [600, 2_000, 8_000][rng.usize(..3)]
+}
+
 /// The bounds of one server, which may differ from those of its peers.
-pub(super) fn draw_limits(rng: &mut Rng) -> Limits {
-    Limits {
-        window: [600, 2_000, 8_000][rng.usize(..3)],
-        largest: [120, 400, 3_000][rng.usize(..3)],
-        heartbeat: HEARTBEAT,
-        peer_timeout: PEER_TIMEOUT,
-    }
+pub(super) fn draw_limits(rng: &mut Rng, windows: Windows) -> Limits {
+    let window = match windows {
+        Windows::Same(window) => window,
+        Windows::Various => draw_window(rng),
+    };
+    let largest = [120, 400, 3_000][rng.usize(..3)];
+    Limits { window, largest, heartbeat: HEARTBEAT, peer_timeout: PEER_TIMEOUT }
 }
 
 /// A time up to this one.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::clock::Vigil;
 use crate::envelope::Pid;
 use crate::event::Reason;
-use crate::frame::{ClusterId, Frame, Incarnation, Payload};
+use crate::frame::{ClusterId, Frame, Incarnation, Intake, Payload};
 use crate::link::sim::audit::{Audit, Gap, ProcessId};
 use crate::link::sim::inlet::Inlet;
 use crate::link::sim::letter::{Letter, Record, Shape};
@@ -39,6 +40,7 @@ pub(super) struct Process {
     pub(super) paused_until: Duration,
     /// When the output thread wakes.
     output_due: Duration,
+    vigil: Vigil,
     /// When the application looks at its channels.
     pub(super) leisure_until: Duration,
     pub(super) started: Duration,
@@ -101,6 +103,7 @@ impl Process {
             parting_since: None,
             paused_until: Duration::ZERO,
             output_due: now,
+            vigil: Vigil::new(HEARTBEAT, now),
             leisure_until: now,
             started: now,
             held_up_by: None,
@@ -162,7 +165,7 @@ impl Process {
         let now = world.now;
         self.inlet.run(world.audit, now);
         let staying = matches!(self.phase, Phase::Leaving { .. } | Phase::Settled);
-        if staying && self.inlet.is_alone() {
+        if staying && self.inlet.is_alone(self.phase) {
             self.inlet.close();
         }
         let before = self.feedback.len();
@@ -187,9 +190,15 @@ impl Process {
 
     fn run_output(&mut self, world: &mut Surroundings<'_>) {
         let now = world.now;
+        if let Some(pause) = self.vigil.wake(now) {
+            self.lanes.iter_mut().for_each(|lane| lane.outgoing.forgive(pause));
+        }
         while let Some(Feedback { lane, heard }) = self.feedback.pop_front() {
             let lane = &mut self.lanes[lane];
             lane.outgoing.handle_heard(&heard).expect("an acknowledgement that is true");
+            if heard.said.intake != Intake::Open {
+                world.audit.close(self.id, lane.peer);
+            }
             let by = heard.incarnation.map(Incarnation::to_wire);
             lane.settle_accounts(self.id, &self.limits, by, world);
         }
@@ -204,6 +213,7 @@ impl Process {
         self.settle(now);
         let lanes = self.lanes.iter().filter_map(|lane| lane.outgoing.poll_timeout(now));
         self.output_due = lanes.chain(self.linger_until()).min().unwrap_or(NEVER);
+        self.vigil.sleep(Some(self.output_due.max(now)));
     }
 
     fn linger_until(&self) -> Option<Duration> {
@@ -259,11 +269,6 @@ impl Process {
             world.audit.check_undelivered(self.id, peer, &left);
         }
         self.phase = Phase::Ended;
-    }
-
-    /// Whether a stuck socket is still to be found out.
-    pub(super) fn has_stuck_socket(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.socket == Socket::Stuck)
     }
 }
 

@@ -78,7 +78,7 @@ impl World {
         self.network.heal(self.now);
         self.starts.iter_mut().for_each(|(_, at)| *at = self.now);
         for process in &mut self.processes {
-            process.paused_until = Duration::ZERO;
+            process.paused_until = process.paused_until.min(self.now);
             process.leisure_until = self.now;
             process.inlet.read_all();
         }
@@ -247,7 +247,7 @@ impl World {
         if is_traced() {
             eprintln!("{:>12?} {} starts as {pid}", self.now, self.last_id);
         }
-        let limits = draw_limits(&mut self.rng);
+        let limits = draw_limits(&mut self.rng, self.plan.windows);
         let mut process = Process::start(pid, self.last_id, limits, &self.plan, self.now);
         if self.mood == Mood::Calm {
             process.inlet.read_all();
