@@ -10,19 +10,26 @@
 
 mod compare {
     pub mod batched;
+    pub mod footprint;
+    pub mod latency;
     pub mod measure;
+    pub mod picture;
     pub mod rows;
     pub mod table;
 }
 mod support;
 
-use std::io;
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::Parser;
 
 use compare::measure::{Outcome, measure};
-use compare::{rows, table};
+use compare::{footprint, picture, rows, table};
 use support::Result;
+
+/// The picture that the README shows.
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/compare.svg");
 
 /// Compares the library with libzmq used the plain way.
 #[derive(Debug, Parser)]
@@ -39,6 +46,12 @@ struct Args {
     /// JSON on stdout instead of the table
     #[arg(long)]
     json: bool,
+    /// Where to draw the picture, once the rows it shows have been measured
+    #[arg(long, value_name = "FILE", default_value = PICTURE)]
+    picture: PathBuf,
+    /// Be the five idle servers whose memory is measured
+    #[arg(long, hide = true)]
+    idle: bool,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -46,7 +59,13 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if args.idle {
+        return footprint::idle();
+    }
     let outcomes = outcomes(&args)?;
+    if picture::is_complete(&outcomes) {
+        picture::draw(&args.picture, &outcomes)?;
+    }
     if args.json {
         serde_json::to_writer_pretty(io::stdout(), &outcomes)?;
         return Ok(());
@@ -56,6 +75,9 @@ fn main() -> Result<()> {
 }
 
 fn outcomes(args: &Args) -> Result<Vec<Outcome>> {
+    if !footprint::tells_resident() {
+        writeln!(io::stderr(), "no row for the memory: only Linux tells how much is resident")?;
+    }
     let mut rows = rows::all(args.seconds);
     rows.retain(|row| row.name.contains(&args.rows));
     let mut outcomes = Vec::new();

@@ -109,6 +109,7 @@ impl Output {
         let mut input = Input::Running;
         while input == Input::Running {
             let now = self.setup.clock.now();
+            self.forgive_pause(now);
             input = self.take_feedback();
             let work = self.take_outbox(now);
             self.say_goodbye();
@@ -312,6 +313,7 @@ impl Output {
 
     fn wait(&mut self, now: Duration) -> Input {
         let timeout = self.poll_timeout(now).saturating_sub(now);
+        self.vigil.sleep(Some(now + timeout));
         match self.select(timeout, now) {
             Woken::Outbox(Ok(envelope)) => self.backlog.push_back(envelope),
             Woken::Outbox(Err(RecvError)) => self.leave(Signal::Leaving, self.setup.clock.now()),

@@ -9,7 +9,7 @@ use std::thread;
 use bytes::{Buf, Bytes};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::support::traffic::{flood, give_up};
+use crate::support::traffic::{flood, or_give_up};
 use crate::support::{Contender, Layout, Receipt, Receive, Result, Station, Stations, Transmit};
 
 /// The library's own default.
@@ -97,7 +97,7 @@ impl Receive for Incoming {
 
 fn spawn_output(outlets: Vec<zmq::Socket>) -> Sender<Item> {
     let (outbox, items) = bounded(CAPACITY);
-    thread::spawn(move || output(&items, outlets).unwrap_or_else(give_up));
+    thread::spawn(move || or_give_up(output(&items, outlets)));
     outbox
 }
 
@@ -129,7 +129,7 @@ fn append(frame: &mut Vec<u8>, item: &Item) -> Result<()> {
 
 fn spawn_input(inlet: zmq::Socket, senders: usize) -> Receiver<Item> {
     let (items, inbox) = bounded(CAPACITY);
-    thread::spawn(move || input(&inlet, &items, senders).unwrap_or_else(give_up));
+    thread::spawn(move || or_give_up(input(&inlet, &items, senders)));
     inbox
 }
 

@@ -177,7 +177,7 @@ impl Engine {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            let touched: BTreeSet<_> = events.iter().map(|event| event.token()).collect();
+            let touched: BTreeSet<_> = events.iter().map(mio::event::Event::token).collect();
             if touched.contains(&WAKER) && self.obey(commands) == Orders::Over {
                 return Ok(());
             }
