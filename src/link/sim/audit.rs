@@ -48,7 +48,9 @@ struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Pending,
-    Acknowledged { by: ProcessId },
+    Acknowledged {
+        by: ProcessId,
+    },
     /// Given up, and the recipient is to be told.
     Missed,
     /// Given up for good reason.
@@ -123,8 +125,7 @@ impl Audit {
     /// Compares the sender's own counts with what is known here.
     pub(super) fn check_stats(&mut self, from: ProcessId, to: Pid, stats: &PeerStats) {
         let stream = self.stream(from, to);
-        let places =
-            stats.acknowledged + stats.dropped.total() + stats.queued + stats.in_flight;
+        let places = stats.acknowledged + stats.dropped.total() + stats.queued + stats.in_flight;
         assert_eq!(stats.accepted, places, "{from} to {to}: something is nowhere: {stats:?}");
         assert_eq!(stats.accepted, stream.entries.len() as u64, "{from} to {to}: accepted");
         assert_eq!(stats.dropped, stream.dropped, "{from} to {to}: dropped");

@@ -11,9 +11,7 @@ use crate::link::sim::audit::{Audit, ProcessId};
 use crate::link::sim::letter::Record;
 use crate::link::sim::plan::{HEARTBEAT, Plan};
 use crate::link::sim::process::{NEVER, Phase};
-use crate::link::{
-    Ends, FRAME_OVERHEAD, Feedback, Handled, Incoming, Limits, Presence, Sighting,
-};
+use crate::link::{Ends, FRAME_OVERHEAD, Feedback, Handled, Incoming, Limits, Presence, Sighting};
 
 /// How many frames are read before the inbox is looked after.
 const FRAMES_AT_ONCE: usize = 64;

@@ -66,9 +66,13 @@ pub(super) enum Socket {
 pub(super) enum Phase {
     Open,
     /// It takes nothing more from its application, and stays for its peers.
-    Leaving { since: Duration },
+    Leaving {
+        since: Duration,
+    },
     /// It does not stay for them.
-    ShuttingDown { since: Duration },
+    ShuttingDown {
+        since: Duration,
+    },
     /// All is acknowledged, or the linger time is over; it stays for its peers.
     Settled,
     /// The same, and it does not.
@@ -82,7 +86,13 @@ fn ends(id: ProcessId, own: Pid, peer: Pid) -> Ends {
 }
 
 impl Process {
-    pub(super) fn start(pid: Pid, id: ProcessId, limits: Limits, plan: &Plan, now: Duration) -> Self {
+    pub(super) fn start(
+        pid: Pid,
+        id: ProcessId,
+        limits: Limits,
+        plan: &Plan,
+        now: Duration,
+    ) -> Self {
         let peers = || (1..=plan.servers).map(Pid::new).filter(|peer| *peer != pid);
         let lanes = peers().map(|peer| Lane {
             peer,
