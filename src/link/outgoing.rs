@@ -549,3 +549,6 @@ impl Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

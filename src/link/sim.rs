@@ -30,6 +30,7 @@ fn play(seed: u64) {
     world.rage();
     world.heal();
     world.idle();
+    world.chat();
     world.leave();
 }
 

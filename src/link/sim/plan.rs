@@ -63,6 +63,14 @@ pub(super) enum Windows {
     Various,
 }
 
+/// The clocks that incarnations come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WallClock {
+    Steady,
+    /// Some processes have smaller incarnations than those before them.
+    SetBack,
+}
+
 /// What one seed decides.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -73,6 +81,8 @@ pub(super) struct Plan {
     pub(super) lull: Duration,
     /// A seed knows only some of the faults, so that each also meets the others' absence.
     pub(super) faults: Vec<Fault>,
+    /// What a process that starts takes for the time of day.
+    pub(super) clock: WallClock,
     /// How often a frame is lost, in a hundred.
     pub(super) loss: u32,
     /// How often a frame comes twice, in a hundred.
@@ -102,6 +112,7 @@ impl Plan {
             chaos: millis(rng, &[2_000, 8_000, 15_000]),
             lull: millis(rng, &[300, 1_000, 4_000]),
             faults: FAULTS.into_iter().filter(|_| rng.u32(..3) == 0).collect(),
+            clock: if rng.u32(..6) == 0 { WallClock::SetBack } else { WallClock::Steady },
             loss: pick(rng, &[0, 0, 2, 10, 30]),
             repeats: pick(rng, &[0, 0, 5, 20]),
             detours: pick(rng, &[0, 0, 5, 30]),

@@ -15,6 +15,7 @@ use crate::link::sim::letter::{Letter, Record, Shape};
 use crate::link::sim::network::Network;
 use crate::link::sim::plan::{HEARTBEAT, PEER_TIMEOUT, Plan};
 use crate::link::{Ends, FRAME_OVERHEAD, Feedback, Limits, Outgoing, Room};
+use crate::stats::PeerStats;
 
 /// How long a server that leaves waits for its peers.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
@@ -291,6 +292,10 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Lane {
+    pub(super) fn stats(&self, now: Duration) -> PeerStats {
+        self.outgoing.stats(now)
+    }
+
     fn push(
         &mut self,
         letter: &Letter,

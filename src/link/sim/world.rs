@@ -9,7 +9,9 @@ use crate::link::sim::audit::{Audit, ProcessId};
 use crate::link::sim::is_traced;
 use crate::link::sim::letter::Letter;
 use crate::link::sim::network::{Network, Route};
-use crate::link::sim::plan::{Fault, HEARTBEAT, PEER_TIMEOUT, Plan, Windows, draw_limits, up_to};
+use crate::link::sim::plan::{
+    Fault, HEARTBEAT, PEER_TIMEOUT, Plan, WallClock, Windows, draw_limits, up_to,
+};
 use crate::link::sim::process::{LINGER, NEVER, PATIENCE, Phase, Process, Socket, Surroundings};
 
 /// How long what one fault does lasts, at most. Longer than the peer timeout.
@@ -29,7 +31,8 @@ pub(super) struct World {
     processes: Vec<Process>,
     /// When the servers without a process start one.
     starts: Vec<(Pid, Duration)>,
-    last_id: ProcessId,
+    /// The smallest and the largest incarnation there was.
+    ids: (ProcessId, ProcessId),
     next_fault: Duration,
     mood: Mood,
 }
@@ -58,7 +61,7 @@ impl World {
             plan,
             audit: Audit::default(),
             processes: Vec::new(),
-            last_id: 1_000,
+            ids: (1_000, 1_000),
             next_fault: Duration::ZERO,
             mood: Mood::Chaos,
         }
@@ -103,6 +106,33 @@ impl World {
         }
         let lanes = u64::from(self.plan.servers * (self.plan.servers - 1));
         assert!(traffic.heartbeats <= lanes * 12, "{} heartbeats", traffic.heartbeats);
+    }
+
+    /// Where all are well, a few more letters get through without anything given up or sent twice.
+    pub(super) fn chat(&mut self) {
+        let well = |process: &Process| process.phase == Phase::Open;
+        if !self.is_complete() || !self.processes.iter().all(well) {
+            return;
+        }
+        let before = self.trouble();
+        for process in &mut self.processes {
+            for _ in 0..10 {
+                let largest = process.limits.largest;
+                let letter = Letter::draw(&mut self.rng, process.pid, self.plan.servers, largest);
+                process.write(letter, self.now);
+            }
+        }
+        let done = self.run_until(self.now + HEARTBEAT, Self::is_quiet);
+        assert!(done, "not delivered:\n{}", self.describe());
+        assert_eq!(self.trouble(), before, "given up or sent twice");
+    }
+
+    /// How many envelopes were sent twice, or given up because a peer was silent.
+    fn trouble(&self) -> u64 {
+        let lanes = self.processes.iter().flat_map(|process| &process.lanes);
+        let stats = lanes.map(|lane| lane.stats(self.now));
+        let resent = u64::from(self.plan.windows != Windows::Various);
+        stats.map(|stats| stats.dropped.peer_down + resent * stats.resent).sum()
     }
 
     /// All servers leave, which takes a bounded time and leaves nothing behind.
@@ -242,12 +272,12 @@ impl World {
     }
 
     fn start(&mut self, pid: Pid) {
-        self.last_id += 1;
+        let id = self.draw_id(pid);
         if is_traced() {
-            eprintln!("{:>12?} {} starts as {pid}", self.now, self.last_id);
+            eprintln!("{:>12?} {id} starts as {pid}", self.now);
         }
         let limits = draw_limits(&mut self.rng, self.plan.windows);
-        let mut process = Process::start(pid, self.last_id, limits, &self.plan, self.now);
+        let mut process = Process::start(pid, id, limits, &self.plan, self.now);
         if self.mood == Mood::Calm {
             process.inlet.read_all();
         }
@@ -255,6 +285,18 @@ impl World {
         for from in 1..=self.plan.servers {
             self.network.release((Pid::new(from), pid), self.now);
         }
+    }
+
+    /// The incarnation of a process that starts. One that usurps an address has the larger one.
+    fn draw_id(&mut self, pid: Pid) -> ProcessId {
+        let (smallest, largest) = &mut self.ids;
+        let alone = !self.processes.iter().any(|process| process.pid == pid);
+        if self.plan.clock == WallClock::SetBack && alone && self.rng.bool() {
+            *smallest -= 1;
+            return *smallest;
+        }
+        *largest += 1;
+        *largest
     }
 
     fn strike(&mut self) {
