@@ -10,19 +10,27 @@
 
 mod compare {
     pub mod batched;
+    pub mod footprint;
+    pub mod latency;
     pub mod measure;
+    pub mod picture;
     pub mod rows;
     pub mod table;
 }
 mod support;
 
-use std::io;
+use std::io::{self, Write};
+use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 
-use compare::measure::{Outcome, measure};
-use compare::{rows, table};
+use compare::measure::{Clock, Outcome, measure};
+use compare::rows::Effort;
+use compare::{footprint, picture, rows, table};
 use support::Result;
+
+/// The picture that the README shows.
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/compare.svg");
 
 /// Compares the library with libzmq used the plain way.
 #[derive(Debug, Parser)]
@@ -31,14 +39,23 @@ struct Args {
     #[arg(long, value_name = "FILTER", default_value = "")]
     rows: String,
     /// How often each contender has its turn
-    #[arg(long, value_name = "N", default_value_t = 7)]
-    pairs: usize,
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = value_parser!(u16).range(1..))]
+    pairs: u16,
     /// How long one run lasts, roughly, with the fastest contender
     #[arg(long, value_name = "S", default_value_t = 0.4)]
     seconds: f64,
+    /// Which time deliveries per second are counted by
+    #[arg(long, value_enum, default_value_t = Clock::Wall)]
+    clock: Clock,
     /// JSON on stdout instead of the table
     #[arg(long)]
     json: bool,
+    /// Where to draw the picture, once the rows it shows have been measured
+    #[arg(long, value_name = "FILE", default_value = PICTURE)]
+    picture: PathBuf,
+    /// Be the five idle servers whose memory is measured
+    #[arg(long, hide = true)]
+    idle: bool,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -46,7 +63,13 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if args.idle {
+        return footprint::idle();
+    }
     let outcomes = outcomes(&args)?;
+    if args.clock == Clock::Wall && picture::is_complete(&outcomes) {
+        picture::draw(&args.picture, &outcomes)?;
+    }
     if args.json {
         serde_json::to_writer_pretty(io::stdout(), &outcomes)?;
         return Ok(());
@@ -56,8 +79,14 @@ fn main() -> Result<()> {
 }
 
 fn outcomes(args: &Args) -> Result<Vec<Outcome>> {
-    let mut rows = rows::all(args.seconds);
+    if !footprint::tells_resident() {
+        writeln!(io::stderr(), "no row for the memory: only Linux tells how much is resident")?;
+    }
+    let mut rows = rows::all(Effort { seconds: args.seconds, clock: args.clock });
     rows.retain(|row| row.name.contains(&args.rows));
+    if rows.is_empty() {
+        return Err(format!("no row has a name that contains {:?}", args.rows).into());
+    }
     let mut outcomes = Vec::new();
     for chapter in rows.chunk_by(|a, b| a.chapter == b.chapter) {
         outcomes.extend(measure(chapter, args.pairs)?);

@@ -9,7 +9,7 @@ use std::thread;
 use bytes::{Buf, Bytes};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::support::traffic::{flood, give_up};
+use crate::support::traffic::{flood, or_give_up};
 use crate::support::{Contender, Layout, Receipt, Receive, Result, Station, Stations, Transmit};
 
 /// The library's own default.
@@ -97,7 +97,7 @@ impl Receive for Incoming {
 
 fn spawn_output(outlets: Vec<zmq::Socket>) -> Sender<Item> {
     let (outbox, items) = bounded(CAPACITY);
-    thread::spawn(move || output(&items, outlets).unwrap_or_else(give_up));
+    thread::spawn(move || or_give_up(output(&items, outlets)));
     outbox
 }
 
@@ -129,7 +129,7 @@ fn append(frame: &mut Vec<u8>, item: &Item) -> Result<()> {
 
 fn spawn_input(inlet: zmq::Socket, senders: usize) -> Receiver<Item> {
     let (items, inbox) = bounded(CAPACITY);
-    thread::spawn(move || input(&inlet, &items, senders).unwrap_or_else(give_up));
+    thread::spawn(move || or_give_up(input(&inlet, &items, senders)));
     inbox
 }
 
@@ -151,15 +151,16 @@ fn input(inlet: &zmq::Socket, inbox: &Sender<Item>, mut senders: usize) -> Resul
 
 /// Takes the first item off a frame.
 fn next_item(frame: &mut Bytes) -> Result<Item> {
-    if frame.len() < OVERHEAD {
-        return Err("a frame ends in a heading".into());
-    }
-    let length = usize::try_from(frame.get_u32_le())?;
-    let (number, from) = (frame.get_u64_le(), usize::try_from(frame.get_u64_le())?);
-    if frame.len() < length {
+    let (mut heading, rest) =
+        frame.split_at_checked(OVERHEAD).ok_or("a frame ends in a heading")?;
+    let length = usize::try_from(heading.get_u32_le())?;
+    let (number, from) = (heading.get_u64_le(), usize::try_from(heading.get_u64_le())?);
+    if rest.len() < length {
         return Err("a frame ends in a message".into());
     }
-    Ok(Item { from, number, message: frame.split_to(length) })
+    let message = frame.slice(OVERHEAD..OVERHEAD + length);
+    frame.advance(OVERHEAD + length);
+    Ok(Item { from, number, message })
 }
 
 /// Bytes that Rust and libzmq own together, so that neither way copies.

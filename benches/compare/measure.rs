@@ -1,7 +1,11 @@
 //! How contenders are measured against each other: in turns, each turn from a fresh start.
 
 use std::io::{self, Write};
+use std::iter;
+use std::time::Duration;
 
+use clap::ValueEnum;
+use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
 use crate::support::Result;
@@ -12,7 +16,7 @@ pub struct Row {
     pub name: String,
     pub unit: Unit,
     /// Where it lies on the axis of its chapter's picture, if that has one.
-    pub at: u32,
+    pub at: usize,
     pub library: Run,
     pub others: Vec<Contestant>,
 }
@@ -53,6 +57,35 @@ pub enum Unit {
     Allocations,
 }
 
+/// Which time full speed is measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// What passes.
+    Wall,
+    /// What all processors together spend on this process. Other work on the machine disturbs it less.
+    Processor,
+}
+
+impl Clock {
+    /// How many seconds the traffic takes, which knows how long it lasted.
+    pub fn seconds(self, traffic: impl FnOnce() -> Duration) -> Result<f64> {
+        match self {
+            Self::Wall => Ok(traffic().as_secs_f64()),
+            Self::Processor => {
+                let before = processor_seconds()?;
+                traffic();
+                Ok(processor_seconds()? - before)
+            }
+        }
+    }
+}
+
+fn processor_seconds() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    let times = [usage.user_time(), usage.system_time()];
+    Ok(times.iter().map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6).sum())
+}
+
 /// What came of a row.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
@@ -60,7 +93,7 @@ pub struct Outcome {
     pub name: String,
     pub unit: Unit,
     #[serde(skip)]
-    pub at: u32,
+    pub at: usize,
     pub library: Samples,
     pub others: Vec<Comparison>,
 }
@@ -84,27 +117,19 @@ pub struct Comparison {
     pub spread: (f64, f64),
 }
 
-impl Outcome {
-    /// What was measured against the contender of this name.
-    pub fn against(&self, name: &str) -> Option<&Comparison> {
-        self.others.iter().find(|other| other.name == name)
-    }
-}
-
 /// Measures all rows of one chapter, `turns` times in turns.
-pub fn measure(rows: &[Row], turns: usize) -> Result<Vec<Outcome>> {
+pub fn measure(rows: &[Row], turns: u16) -> Result<Vec<Outcome>> {
     let mut figures: Vec<Vec<Vec<f64>>> =
         rows.iter().map(|row| vec![Vec::new(); row.others.len() + 1]).collect();
     for turn in 1..=turns {
         for (row, figures) in rows.iter().zip(&mut figures) {
-            write!(io::stderr(), "\r\x1b[K{turn}/{turns} {}", row.name)?;
-            let runs = std::iter::once(&row.library).chain(row.others.iter().map(|o| &o.run));
-            for (run, figures) in runs.zip(figures) {
+            writeln!(io::stderr(), "turn {turn} of {turns}: {}", row.name)?;
+            let others = row.others.iter().map(|other| &other.run);
+            for (run, figures) in iter::once(&row.library).chain(others).zip(figures) {
                 figures.push(run()?);
             }
         }
     }
-    write!(io::stderr(), "\r\x1b[K")?;
     Ok(rows.iter().zip(figures).map(|(row, figures)| row.outcome(figures)).collect())
 }
 

@@ -1,78 +1,189 @@
 //! What is compared.
 
 use super::batched::Batched;
-use super::measure::{Chapter, Contestant, Row, Run, Unit};
+use super::measure::{Chapter, Clock, Contestant, Row, Run, Unit};
+use super::{footprint, latency};
 use crate::support::library::Library;
 use crate::support::raw::Raw;
 use crate::support::traffic::flood;
-use crate::support::{Contender, Layout};
+use crate::support::{Contender, Layout, Result};
 
 /// libzmq used the plain way.
 pub const RAW: &str = "raw libzmq";
 
-const SIZES: [usize; 5] = [8, 64, 1024, 64 * 1024, 1024 * 1024];
-const PEERS: [usize; 5] = [2, 4, 8, 16, 32];
+/// How large the messages of broadcasts are, in bytes.
+pub const SIZES: [usize; 5] = [8, 64, 1024, 64 * 1024, 1024 * 1024];
+/// How many peers broadcasts go to.
+pub const PEERS: [usize; 5] = [2, 4, 8, 16, 32];
 
-/// All rows, chapter by chapter. A run takes about so many seconds with the fastest contender.
-pub fn all(seconds: f64) -> Vec<Row> {
-    let sizes = SIZES.into_iter().map(|size| by_size(size, seconds));
-    let peers = PEERS.into_iter().map(|peers| by_peers(peers, seconds));
-    sizes.chain(peers).collect()
+/// One server sends to another.
+const ONE_TO_ONE: Layout = Layout { servers: 2, senders: 1, size: 64 };
+
+/// Five servers, and all of them broadcast at once.
+const ALL_AT_ONCE: Layout = Layout { servers: 5, senders: 5, size: 64 };
+
+/// How runs are measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// How long a run lasts, roughly, with a fast contender.
+    pub seconds: f64,
+    pub clock: Clock,
 }
 
-fn by_size(size: usize, seconds: f64) -> Row {
+/// All rows, chapter by chapter.
+pub fn all(effort: Effort) -> Vec<Row> {
+    let mut rows: Vec<Row> = SIZES.into_iter().map(|size| by_size(size, effort)).collect();
+    rows.extend(PEERS.into_iter().map(|peers| by_peers(peers, effort)));
+    rows.extend(traffic(effort));
+    rows.extend(round_trips(effort.seconds));
+    rows.extend(footprints(effort.seconds));
+    rows
+}
+
+fn by_size(size: usize, effort: Effort) -> Row {
     let layout = Layout::broadcast(4, size);
     Row {
         chapter: Chapter::Sizes,
         name: format!("broadcast to 4 peers, {}", bytes(size)),
         unit: Unit::DeliveriesPerSecond,
-        at: size as u32,
-        library: rate(Library, layout, seconds),
+        at: size,
+        library: rate(Library, layout, effort),
         others: vec![
-            Contestant { name: RAW, run: rate(Raw::Dealers, layout, seconds) },
-            Contestant { name: "batched, no guarantees", run: rate(Batched, layout, seconds) },
+            against(RAW, rate(Raw::Dealers, layout, effort)),
+            against("batched, no guarantees", rate(Batched, layout, effort)),
         ],
     }
 }
 
-fn by_peers(peers: usize, seconds: f64) -> Row {
+fn by_peers(peers: usize, effort: Effort) -> Row {
     let layout = Layout::broadcast(peers, 64);
     Row {
         chapter: Chapter::Peers,
-        name: format!("broadcast to {peers} peers, 64 B"),
+        name: format!("broadcast of 64 B to {peers} peers"),
         unit: Unit::DeliveriesPerSecond,
-        at: peers as u32,
-        library: rate(Library, layout, seconds),
-        others: vec![Contestant { name: RAW, run: rate(Raw::Dealers, layout, seconds) }],
+        at: peers,
+        library: rate(Library, layout, effort),
+        others: vec![against(RAW, rate(Raw::Dealers, layout, effort))],
     }
 }
 
+fn traffic(effort: Effort) -> [Row; 2] {
+    let row = |name: &str, layout, others| Row {
+        chapter: Chapter::Traffic,
+        name: name.into(),
+        unit: Unit::DeliveriesPerSecond,
+        at: 0,
+        library: rate(Library, layout, effort),
+        others,
+    };
+    let one_to_one = vec![
+        against("raw PUSH to PULL", rate(Raw::PushPull, ONE_TO_ONE, effort)),
+        against("raw DEALER to DEALER", rate(Raw::Dealers, ONE_TO_ONE, effort)),
+    ];
+    let all_at_once = vec![against(RAW, rate(Raw::Dealers, ALL_AT_ONCE, effort))];
+    [
+        row("one to one, 64 B", ONE_TO_ONE, one_to_one),
+        row("all five broadcasting at once, 64 B", ALL_AT_ONCE, all_at_once),
+    ]
+}
+
+fn round_trips(seconds: f64) -> [Row; 3] {
+    const EACH: f64 = 80e-6;
+    let count = rounded(seconds / EACH);
+    let streamed = rounded(seconds / EACH_DELIVERY);
+    let row = |name: &str, library, others| Row {
+        chapter: Chapter::Latency,
+        name: name.into(),
+        unit: Unit::Seconds,
+        at: 0,
+        library,
+        others,
+    };
+    let idle = |name, hundredths| {
+        let raw = run(move || latency::raw(count, hundredths));
+        let others = vec![against("raw DEALER to DEALER", raw)];
+        row(name, run(move || latency::library(count, hundredths)), others)
+    };
+    [
+        idle("round trip of 8 B, median", 50),
+        idle("round trip of 8 B, 99th percentile", 99),
+        row(
+            "round trip of 8 B beside a 64 B stream, median",
+            run(move || latency::beside_a_stream(streamed)),
+            Vec::new(),
+        ),
+    ]
+}
+
+fn footprints(seconds: f64) -> Vec<Row> {
+    let row = |name: &str, unit, library| Row {
+        chapter: Chapter::Footprint,
+        name: name.into(),
+        unit,
+        at: 0,
+        library,
+        others: Vec::new(),
+    };
+    let allocations = |layout| {
+        let count = messages_in(&layout, seconds);
+        run(move || footprint::allocations(&layout, count))
+    };
+    let mut rows = vec![
+        row("allocations for an envelope of 64 B", Unit::Allocations, allocations(ONE_TO_ONE)),
+        row(
+            "allocations for a delivery of a 64 B broadcast",
+            Unit::Allocations,
+            allocations(Layout::broadcast(4, 64)),
+        ),
+    ];
+    if footprint::tells_resident() {
+        rows.push(row("memory of five idle servers", Unit::Bytes, run(footprint::resident)));
+    }
+    rows
+}
+
+fn against(name: &'static str, run: Run) -> Contestant {
+    Contestant { name, run }
+}
+
+fn run(measure: impl Fn() -> Result<f64> + 'static) -> Run {
+    Box::new(measure)
+}
+
 /// Messages of this layout at full speed: deliveries per second. Connecting is not timed.
-fn rate(contender: impl Contender + 'static, layout: Layout, seconds: f64) -> Run {
-    let count = messages_in(&layout, seconds);
-    Box::new(move || {
+fn rate(contender: impl Contender + 'static, layout: Layout, effort: Effort) -> Run {
+    let count = messages_in(&layout, effort.seconds);
+    run(move || {
         let mut stations = contender.connect(&layout)?;
-        let took = flood(&mut stations, &layout, count);
+        let took = effort.clock.seconds(|| flood(&mut stations, &layout, count))?;
         contender.disconnect(stations)?;
-        Ok((count * layout.deliveries() as u64) as f64 / took.as_secs_f64())
+        Ok((count * layout.deliveries() as u64) as f64 / took)
     })
 }
 
-/// How many messages each sender sends so that a run takes about so long: the same for everybody, by a
-/// rough model of what a message costs a fast contender on two cores.
+/// What a small message costs a fast contender on two cores, in seconds, roughly.
+const EACH_DELIVERY: f64 = 100e-9;
+
+/// And each of its bytes.
+const EACH_BYTE: f64 = 0.7e-9;
+
+/// How many messages each sender sends, whoever it is, so that a run lasts about so long.
+fn messages_in(layout: &Layout, seconds: f64) -> u64 {
+    let delivery = EACH_DELIVERY + EACH_BYTE * layout.size as f64;
+    rounded(seconds / delivery / layout.deliveries() as f64)
+}
+
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "it is rounded, and small"
+    reason = "a count of messages, which is what rounding is for"
 )]
-fn messages_in(layout: &Layout, seconds: f64) -> u64 {
-    const EACH: f64 = 100e-9;
-    const EACH_BYTE: f64 = 0.7e-9;
-    let delivery = EACH + EACH_BYTE * layout.size as f64;
-    (seconds / delivery / layout.deliveries() as f64).ceil() as u64
+fn rounded(count: f64) -> u64 {
+    count.ceil() as u64
 }
 
-fn bytes(size: usize) -> String {
+/// A size with its unit.
+pub fn bytes(size: usize) -> String {
     match size {
         0..1024 => format!("{size} B"),
         1024..0x10_0000 => format!("{} KiB", size >> 10),

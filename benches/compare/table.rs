@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::measure::{Outcome, Unit};
+use super::measure::{Chapter, Outcome, Unit};
+use super::rows::RAW;
 
 /// Writes the outcomes, one line for each contender the library is compared with.
 pub fn write(out: &mut impl Write, outcomes: &[Outcome]) -> io::Result<()> {
@@ -28,7 +29,31 @@ pub fn write(out: &mut impl Write, outcomes: &[Outcome]) -> io::Result<()> {
             writeln!(out, "  {:<24} {figure:>12} {ratio:>7.2}  {low:.2} to {high:.2}", other.name)?;
         }
     }
-    Ok(())
+    write_shares(out, outcomes)
+}
+
+/// Writes how the deliveries per second hold as the peers become more: each as a part of the most.
+fn write_shares(out: &mut impl Write, outcomes: &[Outcome]) -> io::Result<()> {
+    let outcomes: Vec<_> = outcomes.iter().filter(|o| o.chapter == Chapter::Peers).collect();
+    if outcomes.len() < 2 {
+        return Ok(());
+    }
+    write!(out, "\n{:<44}", "peers, and which part of the most is reached")?;
+    outcomes.iter().try_for_each(|outcome| write!(out, " {:>6}", outcome.at))?;
+    let libzmq = outcomes.iter().flat_map(|outcome| &outcome.others);
+    write_share(out, "raft-cluster", outcomes.iter().map(|outcome| outcome.library.median))?;
+    write_share(out, RAW, libzmq.map(|other| other.samples.median))?;
+    writeln!(out)
+}
+
+fn write_share(
+    out: &mut impl Write,
+    name: &str,
+    mut medians: impl Iterator<Item = f64> + Clone,
+) -> io::Result<()> {
+    let most = medians.clone().fold(0.0, f64::max);
+    write!(out, "\n{name:<44}")?;
+    medians.try_for_each(|median| write!(out, " {:>6.2}", median / most))
 }
 
 /// A figure with its unit.

@@ -1,6 +1,5 @@
 //! What goes over the connections. Receivers check the number and the length of every message.
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::process;
 use std::sync::Barrier;
@@ -21,13 +20,13 @@ pub fn flood<T: Transmit, R: Receive>(
         for (place, Station { transmitter, receiver }) in stations.iter_mut().enumerate() {
             scope.spawn(move || {
                 start.wait();
-                receive_all(receiver, layout, place, count).unwrap_or_else(give_up);
+                or_give_up(receive_all(receiver, layout, place, count));
             });
             if place < layout.senders {
                 scope.spawn(move || {
                     start.wait();
                     let sent = (0..count).try_for_each(|number| transmitter.transmit(number));
-                    sent.unwrap_or_else(give_up);
+                    or_give_up(sent);
                 });
             }
         }
@@ -67,7 +66,7 @@ pub fn round_trips(
                 check(&far.receive()?, number, size)?;
                 far.transmit(number)
             });
-            echoed.unwrap_or_else(give_up);
+            or_give_up(echoed);
         });
         let took = (0..count).map(|number| {
             let sent = Instant::now();
@@ -75,7 +74,7 @@ pub fn round_trips(
             check(&near.receive()?, number, size)?;
             Ok(sent.elapsed())
         });
-        took.collect::<Result<_>>().unwrap_or_else(give_up)
+        or_give_up(took.collect())
     })
 }
 
@@ -86,8 +85,11 @@ fn check(receipt: &Receipt, number: u64, length: usize) -> Result<()> {
     Err(format!("message {number} of {length} bytes was due, and {receipt:?} came").into())
 }
 
-/// Ends the bench. The other threads would wait for ever for the one that failed.
-pub fn give_up<T>(error: Box<dyn Error + Send + Sync>) -> T {
-    let _ = writeln!(io::stderr(), "bench: {error}");
-    process::exit(1)
+/// What came of it; an error ends the bench, since the other threads would wait for ever for the one that
+/// failed.
+pub fn or_give_up<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "bench: {error}");
+        process::exit(1)
+    })
 }
