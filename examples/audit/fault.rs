@@ -56,7 +56,7 @@ impl Fault {
             Self::Swallow => "half-open connection: all is swallowed silently",
             Self::Partition => "partition for 2 s, healed",
             Self::Delay => "delay of 50 ms ± 20 ms, for 2 s",
-            Self::WrongSocket => "the port is first held by a REP socket",
+            Self::WrongSocket => "the port is first held by a PUB socket",
         }
     }
 
@@ -78,7 +78,7 @@ impl Fault {
     /// Takes the receiver's port.
     pub(crate) fn hold(self, url: &str) -> Result<Holder> {
         let context = zmq::Context::new();
-        let holder = context.socket(zmq::REP)?;
+        let holder = context.socket(zmq::PUB)?;
         holder.set_linger(0)?;
         holder.monitor("inproc://visits", zmq::SocketEvent::ACCEPTED as i32)?;
         let visits = context.socket(zmq::PAIR)?;

@@ -80,6 +80,8 @@ fn send(
     }
     await_peers(server);
     outbox.send(Envelope::broadcast(stamp(true, 0, Kind::LastWord).encode(0)))?;
+    // With it the outbox ends, and the server begins to leave.
+    drop(outbox);
     Ok(())
 }
 

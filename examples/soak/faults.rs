@@ -22,6 +22,7 @@ pub(crate) struct Faults {
     counts: BTreeMap<&'static str, u64>,
 }
 
+#[derive(Clone, Copy, Debug)]
 enum End {
     Route(usize),
     Server(usize),
