@@ -88,7 +88,9 @@ fn a_slow_application_sets_the_pace_and_is_never_down() {
     thread::scope(|scope| {
         scope.spawn(|| {
             for id in 0..MESSAGES {
-                one.outbox.send_timeout(Envelope::broadcast(vec![0; 1_000]).with_id(id), BOUND).unwrap();
+                one.outbox
+                    .send_timeout(Envelope::broadcast(vec![0; 1_000]).with_id(id), BOUND)
+                    .unwrap();
             }
         });
         let slow = scope.spawn(|| {

@@ -141,7 +141,9 @@ fn a_peer_that_is_stopped_holds_up_nobody_and_catches_up() {
     let (sent, back) = thread::scope(|scope| {
         let end = EndOnDrop(&over);
         let sending = scope.spawn(|| broadcast(&one.outbox, &over));
-        scope.spawn(|| while two.inbox.recv_timeout(BOUND).is_ok_and(|_| !over.load(Ordering::Relaxed)) {});
+        scope.spawn(|| {
+            while two.inbox.recv_timeout(BOUND).is_ok_and(|_| !over.load(Ordering::Relaxed)) {}
+        });
         while status_of(&one).received < 1_000 {}
         process.signal(Signal::SIGSTOP);
         // The first that comes back, when the peer timeout has passed.

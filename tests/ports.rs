@@ -93,7 +93,9 @@ fn a_port_first_held_by_an_http_server() {
                 let (mut visitor, _) = listener.accept().unwrap();
                 let mut greeting = [0; 10];
                 visitor.read_exact(&mut greeting).unwrap();
-                visitor.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").unwrap();
+                visitor
+                    .write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+                    .unwrap();
             }
         };
         Holder { visited: Box::new(visited) }
@@ -105,7 +107,8 @@ fn a_port_first_held_by_somebody_who_accepts_and_says_nothing() {
     assert_delivered_after(|url| {
         let listener = listen(url);
         // The connections stay open when the port is free.
-        let visited = move || (0..2).map(|_| listener.accept().unwrap().0).collect::<Vec<TcpStream>>();
+        let visited =
+            move || (0..2).map(|_| listener.accept().unwrap().0).collect::<Vec<TcpStream>>();
         Holder { visited: Box::new(visited) }
     });
 }

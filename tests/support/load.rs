@@ -84,7 +84,9 @@ pub fn under_load(
             thread::ScopedJoinHandle<'_, u64>,
             thread::ScopedJoinHandle<'_, Vec<Audit>>,
             thread::ScopedJoinHandle<'_, Vec<Event>>,
-        )| (sending.join().unwrap(), receiving.join().unwrap(), watching.join().unwrap());
+        )| {
+            (sending.join().unwrap(), receiving.join().unwrap(), watching.join().unwrap())
+        };
         unzip(threads.into_iter().map(join))
     });
     let reports = servers.into_iter().map(Server::join).collect();
@@ -160,11 +162,7 @@ pub fn assert_accounted(stats: &Stats) {
 }
 
 /// Waits until the server's counts for a peer are as wanted.
-pub fn await_stats(
-    server: &Server,
-    peer: u32,
-    wanted: impl Fn(&raft_cluster::PeerStats) -> bool,
-) {
+pub fn await_stats(server: &Server, peer: u32, wanted: impl Fn(&raft_cluster::PeerStats) -> bool) {
     let started = std::time::Instant::now();
     let (_never_sent, pace) = crossbeam_channel::bounded::<()>(0);
     loop {

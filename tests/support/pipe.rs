@@ -29,7 +29,9 @@ impl FromStr for Address {
     fn from_str(url: &str) -> io::Result<Self> {
         match url.strip_prefix("ipc://") {
             Some(path) => Ok(Self::Ipc(path.into())),
-            None => url.trim_start_matches("tcp://").parse().map(Self::Tcp).map_err(io::Error::other),
+            None => {
+                url.trim_start_matches("tcp://").parse().map(Self::Tcp).map_err(io::Error::other)
+            }
         }
     }
 }
