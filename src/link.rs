@@ -22,6 +22,8 @@
 
 mod incoming;
 mod outgoing;
+#[cfg(test)]
+mod sim;
 
 pub(crate) use incoming::{Handled, Incoming, Presence, Sighting};
 pub(crate) use outgoing::{Outgoing, Room};

@@ -92,6 +92,8 @@ impl Arrival {
 struct Replaced {
     incarnation: Incarnation,
     at: Duration,
+    /// What came next of it, should it turn out to be the one that still runs.
+    next: Sequence,
 }
 
 /// How a peer stands, as far as it is heard.
@@ -116,9 +118,9 @@ pub(crate) enum Sighting {
 /// What a frame turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handled {
-    /// One of the process that is listened to, or of an earlier one, which is dropped.
+    /// One of the process that is listened to, or of a replaced one, which is dropped.
     Known,
-    /// The first of a new process: what its predecessor left unfinished is gone.
+    /// The first of another process: what its predecessor left unfinished is gone.
     Fresh,
 }
 
@@ -175,14 +177,14 @@ impl Incoming {
         }
         // Frames of a replaced process can be late, but not later than the peer timeout, unless it
         // still runs.
-        if let Some(old) = self.replaced.iter().find(|old| old.incarnation == incarnation) {
-            let late = now.saturating_sub(old.at) < self.limits.peer_timeout;
-            return if late { Ok(Recognised::Stale) } else { Err(self.conflict()) };
+        let replaced = self.replaced.iter().find(|old| old.incarnation == incarnation);
+        if replaced.is_some_and(|old| now < old.at + self.limits.peer_timeout) {
+            return Ok(Recognised::Stale);
         }
-        // A clock that was set back gives a new process a smaller number: it has to wait until the one
-        // before it is gone.
-        let gone = !matches!(self.presence, Presence::Up);
-        if incarnation > stream.incarnation || gone {
+        // Of two that run, the newer one is heard. But a clock that was set back gives a new process a
+        // smaller number: it has to wait until the one before it is silent.
+        let silent = now >= self.heard_at + self.limits.peer_timeout;
+        if incarnation > stream.incarnation || silent {
             Ok(Recognised::New)
         } else {
             Err(self.conflict())
@@ -194,16 +196,20 @@ impl Incoming {
     }
 
     fn adopt(&mut self, header: &Header, now: Duration) {
+        let known = self.replaced.iter().position(|old| old.incarnation == header.incarnation);
+        let known = known.and_then(|at| self.replaced.remove(at));
+        let next = known.map_or(header.base, |known| known.next.max(header.base));
         if let Some(old) = self.stream.take() {
             if self.replaced.len() == REMEMBERED {
                 self.replaced.pop_front();
             }
-            self.replaced.push_back(Replaced { incarnation: old.incarnation, at: now });
+            let Stream { incarnation, .. } = old;
+            self.replaced.push_back(Replaced { incarnation, at: now, next: old.next() });
             self.sightings.push_back(Sighting::Restarted);
         }
         self.stream = Some(Stream {
             incarnation: header.incarnation,
-            expected: header.base,
+            expected: next,
             gap: None,
             overflow: None,
             arrivals: VecDeque::new(),
@@ -289,7 +295,7 @@ impl Incoming {
         if room_again {
             stream.gap = stream.overflow.take();
         }
-        if matches!(arrival.payload, Payload::Goodbye) {
+        if matches!(arrival.payload, Payload::Goodbye) && self.presence != Presence::Left {
             self.presence = Presence::Left;
             self.sightings.push_back(Sighting::Left);
         }

@@ -427,7 +427,7 @@ impl Outgoing {
     }
 
     fn is_quiet(&self, now: Duration) -> bool {
-        !self.is_finished() && now >= self.heartbeat_due()
+        !self.rests() && now >= self.heartbeat_due()
     }
 
     fn heartbeat_due(&self) -> Duration {
@@ -443,7 +443,7 @@ impl Outgoing {
     /// socket can be stuck for good.
     pub(crate) fn wants_renewal(&self, now: Duration) -> bool {
         let since = self.confirmed.max(self.renewed);
-        !self.is_finished() && self.is_overdue(since, self.patience(), now)
+        !self.rests() && self.is_overdue(since, self.patience(), now)
     }
 
     fn patience(&self) -> Duration {
@@ -493,9 +493,14 @@ impl Outgoing {
         self.is_settled() && (ended || left && self.peer.progress == Progress::Settled)
     }
 
+    /// Whether there is nothing to say to the peer until another process speaks for it.
+    fn rests(&self) -> bool {
+        self.peer.intake == Intake::Ended || self.is_finished()
+    }
+
     /// When to call the others again although nothing has come in.
     pub(crate) fn poll_timeout(&self, now: Duration) -> Option<Duration> {
-        if self.is_finished() {
+        if self.rests() {
             return None;
         }
         let renewal = self.due(self.confirmed.max(self.renewed), self.patience(), now);
@@ -544,3 +549,6 @@ impl Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

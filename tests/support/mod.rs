@@ -5,6 +5,8 @@
 pub mod audit;
 pub mod load;
 pub mod mesh;
+#[cfg(target_os = "linux")]
+pub mod netns;
 mod pipe;
 pub mod process;
 pub mod proxy;

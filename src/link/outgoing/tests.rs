@@ -1,0 +1,118 @@
+//! The sending half by itself, as scripts with times: what peers can only say when they err or lie, and
+//! what a healthy peer never brings about.
+
+use super::*;
+use crate::envelope::Pid;
+use crate::frame::ClusterId;
+
+const OWN: u64 = 7;
+const PEER: u64 = 8;
+
+fn at(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn outgoing() -> Outgoing {
+    let ends = Ends {
+        cluster: ClusterId::new(None),
+        own: Pid::new(1),
+        peer: Pid::new(2),
+        incarnation: Incarnation::from_wire(OWN).unwrap(),
+    };
+    let limits =
+        Limits { window: 1_000, largest: 100, heartbeat: at(1_000), peer_timeout: at(5_000) };
+    Outgoing::new(ends, limits, at(0))
+}
+
+fn batch() -> Payload {
+    Payload::Batch { envelopes: 2, body: Bytes::from_static(&[0; 100]) }
+}
+
+/// The peer was heard and says it has all before `next`.
+fn heard(millis: u64, next: u64) -> Heard {
+    let said = Acknowledgement {
+        of: Incarnation::from_wire(OWN),
+        next: Sequence::from_wire(next).unwrap(),
+        silence: Silence::new(at(0)),
+        ..Acknowledgement::NONE
+    };
+    Heard {
+        incarnation: Incarnation::from_wire(PEER),
+        presence: Presence::Up,
+        at: at(millis),
+        said,
+        owed: Acknowledgement::NONE,
+        urgency: Urgency::CanWait,
+        largest: 100,
+        progress: Progress::Running,
+    }
+}
+
+/// What is sent now: the sequence of each frame that is not a heartbeat.
+fn sent(outgoing: &mut Outgoing, millis: u64) -> Vec<u64> {
+    let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(millis)));
+    let in_stream = frames.filter(|frame| frame.payload != Payload::Heartbeat);
+    in_stream.map(|frame| frame.header.sequence.to_wire()).collect()
+}
+
+#[test]
+fn an_acknowledgement_of_what_was_never_sent_is_refused_and_changes_nothing() {
+    let mut outgoing = outgoing();
+    outgoing.push(batch());
+    outgoing.push(batch());
+    assert_eq!(outgoing.handle_heard(&heard(1, 1)), Ok(()));
+    // Both are queued, and neither is sent.
+    let refused = Err(Rejection::FalseAcknowledgement(Pid::new(2)));
+    assert_eq!(outgoing.handle_heard(&heard(2, 2)), refused);
+    assert_eq!(sent(&mut outgoing, 3), [1, 2]);
+    assert_eq!(outgoing.handle_heard(&heard(4, 4)), refused);
+    let stats = outgoing.stats(at(4));
+    assert_eq!((stats.acknowledged, stats.in_flight), (0, 4));
+    assert_eq!(outgoing.handle_heard(&heard(5, 3)), Ok(()));
+    assert_eq!(outgoing.stats(at(5)).acknowledged, 4);
+}
+
+#[test]
+fn a_gap_is_answered_once_for_each_round() {
+    let mut outgoing = outgoing();
+    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    outgoing.push(batch());
+    outgoing.push(batch());
+    assert_eq!(sent(&mut outgoing, 2), [1, 2]);
+    let mut gap = heard(3, 1);
+    gap.said.gap = Some(outgoing.round);
+    outgoing.handle_heard(&gap).unwrap();
+    assert_eq!(sent(&mut outgoing, 4), [1, 2]);
+    outgoing.handle_heard(&gap).unwrap();
+    assert_eq!(sent(&mut outgoing, 5), [0_u64; 0]);
+}
+
+#[test]
+fn a_peer_that_does_not_confirm_holds_nobody_up_after_the_timeout() {
+    let mut outgoing = outgoing();
+    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    while outgoing.room(100, at(2)) == Room::Yes {
+        outgoing.push(batch());
+    }
+    assert_eq!(outgoing.stats(at(2)).window_bytes, 4 * (100 + FRAME_OVERHEAD as u64));
+    assert_eq!(outgoing.room(100, at(5_000)), Room::Wait);
+    assert_eq!(outgoing.room(100, at(5_001)), Room::Refuse(Reason::PeerDown));
+    // Whoever waits for room is woken then.
+    outgoing.handle_renewal(at(4_400));
+    sent(&mut outgoing, 4_400);
+    assert_eq!(outgoing.poll_timeout(at(4_400)), Some(at(5_001)));
+}
+
+#[test]
+fn the_missed_are_told_with_the_frame_after_them() {
+    let mut outgoing = outgoing();
+    outgoing.push(batch());
+    outgoing.refuse(batch(), Reason::PeerDown);
+    outgoing.push(batch());
+    outgoing.refuse(batch(), Reason::PeerDown);
+    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
+    let told: Vec<_> =
+        frames.map(|frame| (frame.header.missed, frame.payload.envelopes())).collect();
+    assert_eq!(told, [(0, 2), (2, 2), (2, 0)]);
+}

@@ -1,0 +1,58 @@
+//! Many servers' links over a simulated network, in virtual time.
+//!
+//! It proves that the links keep their promises whatever happens: the network loses, repeats, delays and
+//! reorders frames, is cut one way and both ways, stalls and is reset; sockets are stuck; processes are
+//! killed, paused, usurped, and leave; applications stop reading and drop their inboxes. A plain model,
+//! the [`audit`], follows every envelope and is compared after every step. After the last fault everything
+//! has to settle in a bounded time, with a bounded number of frames.
+//!
+//! Each seed decides all that happens. One that fails is printed; with `SIMULATION_SEED=<seed>` it runs alone
+//! and shows all its frames.
+
+mod audit;
+mod inlet;
+mod letter;
+mod network;
+mod plan;
+mod process;
+mod world;
+
+use std::panic::catch_unwind;
+use std::sync::LazyLock;
+
+use world::World;
+
+/// How many seeds are played unless the environment says otherwise.
+const SEEDS: u64 = 1_500;
+
+fn play(seed: u64) {
+    let mut world = World::new(seed);
+    world.rage();
+    world.heal();
+    world.idle();
+    world.chat();
+    world.leave();
+}
+
+/// Whether one seed is played alone, which shows all its frames.
+fn is_traced() -> bool {
+    static TRACED: LazyLock<bool> = LazyLock::new(|| setting("SIMULATION_SEED").is_some());
+    *TRACED
+}
+
+/// A number out of the environment.
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+}
+
+#[test]
+fn the_simulation_holds_for_every_seed() {
+    let seeds = match setting("SIMULATION_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..setting("SIMULATION_SEEDS").unwrap_or(SEEDS),
+    };
+    let fails = |seed: &u64| catch_unwind(|| play(*seed)).is_err();
+    let failed: Vec<u64> = seeds.filter(fails).take(10).collect();
+    assert!(failed.is_empty(), "replay them with SIMULATION_SEED=<seed>: {failed:?}");
+}
