@@ -154,7 +154,7 @@ impl Output {
 
     fn reject(&mut self, reason: Rejection) {
         self.setup.counters.rejected.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.setup.events.emit(Event::Rejected { reason, count: 1 });
+        self.setup.events.emit(Event::Rejected { reason, address: None, count: 1 });
     }
 
     /// Takes from the outbox what one frame holds, unless a living peer's window is full.
