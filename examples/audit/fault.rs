@@ -11,6 +11,9 @@ use crate::{Progress, Result, SENDERS};
 /// How long a contender is given to recover by itself from a silent fault.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Longer than it takes to connect again.
+const RECONNECTED: Duration = Duration::from_millis(300);
+
 /// How far apart looks at the counters are.
 const GLANCE: Duration = Duration::from_millis(1);
 
@@ -23,6 +26,7 @@ pub(crate) enum Fault {
     Reset,
     Close,
     StallAndReset,
+    ResetUnread,
     Swallow,
     Partition,
     Delay,
@@ -30,11 +34,12 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::None,
         Self::Reset,
         Self::Close,
         Self::StallAndReset,
+        Self::ResetUnread,
         Self::Swallow,
         Self::Partition,
         Self::Delay,
@@ -47,10 +52,11 @@ impl Fault {
             Self::Reset => "connection reset in the middle of the traffic",
             Self::Close => "connection closed in the middle of the traffic",
             Self::StallAndReset => "connection stalled, then reset",
+            Self::ResetUnread => "reset while the receiver has messages unread",
             Self::Swallow => "half-open connection: all is swallowed silently",
             Self::Partition => "partition for 2 s, healed",
             Self::Delay => "delay of 50 ms ± 20 ms, for 2 s",
-            Self::WrongSocket => "the port is first held by a REP socket",
+            Self::WrongSocket => "the port is first held by a PUB socket",
         }
     }
 
@@ -58,7 +64,7 @@ impl Fault {
         match self {
             Self::None => 0,
             Self::Reset | Self::Close => 1_000,
-            Self::StallAndReset => 40,
+            Self::StallAndReset | Self::ResetUnread => 40,
             Self::Swallow => SENDERS,
             Self::Partition | Self::Delay | Self::WrongSocket => 1,
         }
@@ -69,20 +75,16 @@ impl Fault {
         self == Self::WrongSocket
     }
 
-    /// Holds the receiver's port until every sender has come, and for a moment longer.
-    pub(crate) fn hold(self, url: &str) -> Result<()> {
+    /// Takes the receiver's port.
+    pub(crate) fn hold(self, url: &str) -> Result<Holder> {
         let context = zmq::Context::new();
-        let holder = context.socket(zmq::REP)?;
+        let holder = context.socket(zmq::PUB)?;
         holder.set_linger(0)?;
         holder.monitor("inproc://visits", zmq::SocketEvent::ACCEPTED as i32)?;
         let visits = context.socket(zmq::PAIR)?;
         visits.connect("inproc://visits")?;
         holder.bind(url)?;
-        for _ in 0..SENDERS {
-            visits.recv_multipart(0)?;
-        }
-        pause(Duration::from_millis(500));
-        Ok(())
+        Ok(Holder { visits, _holder: holder, _context: context })
     }
 
     /// Does it as often as it is to be done.
@@ -95,6 +97,7 @@ impl Fault {
             Self::Reset => self.cut_often(proxy, usize::MAX)?,
             Self::Close => self.cut_often(proxy, 1)?,
             Self::StallAndReset => self.stall_and_reset(proxy, progress),
+            Self::ResetUnread => self.reset_unread(proxy, progress),
             Self::Swallow => (0..SENDERS).for_each(|sender| swallow(proxy, progress, sender)),
             Self::Partition => everywhere(proxy, &Mode::Stall),
             Self::Delay => {
@@ -117,6 +120,17 @@ impl Fault {
         Ok(())
     }
 
+    fn reset_unread(self, proxy: &Proxy, progress: &Progress) {
+        for sender in (0..SENDERS).cycle().take(self.times()) {
+            progress.reading_rests.store(true, Ordering::Relaxed);
+            progress.await_standstill(sender);
+            proxy.cut(sender, Cut::Reset);
+            pause(RECONNECTED);
+            progress.reading_rests.store(false, Ordering::Relaxed);
+            progress.await_more(sender);
+        }
+    }
+
     fn stall_and_reset(self, proxy: &Proxy, progress: &Progress) {
         for sender in (0..SENDERS).cycle().take(self.times()) {
             proxy.set(sender, &BOTH, &Mode::Stall);
@@ -125,6 +139,24 @@ impl Fault {
             proxy.cut(sender, Cut::Reset);
             progress.await_more(sender);
         }
+    }
+}
+
+/// Somebody else on the receiver's port. The context goes last, and with it the port is free.
+pub(crate) struct Holder {
+    visits: zmq::Socket,
+    _holder: zmq::Socket,
+    _context: zmq::Context,
+}
+
+impl Holder {
+    /// Frees the port when every sender has come, and seen who is there.
+    pub(crate) fn await_visits(self) -> Result<()> {
+        for _ in 0..SENDERS {
+            self.visits.recv_multipart(0)?;
+        }
+        pause(Duration::from_millis(500));
+        Ok(())
     }
 }
 
@@ -148,6 +180,13 @@ fn everywhere(proxy: &Proxy, mode: &Mode) {
 impl Progress {
     fn received(&self, sender: usize) -> u64 {
         self.received[sender].load(Ordering::Relaxed)
+    }
+
+    /// Rests while the receiver is to rest.
+    pub(crate) fn rest(&self) {
+        while self.reading_rests.load(Ordering::Relaxed) {
+            pause(GLANCE);
+        }
     }
 
     /// Waits until more has come from a sender, as far as patience goes.

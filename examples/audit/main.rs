@@ -10,6 +10,7 @@ mod raw;
 #[path = "../../tests/support"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod support {
+    pub mod addresses;
     pub mod audit;
     mod pipe;
     pub mod proxy;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use fault::Fault;
+use support::addresses::free_addresses;
 use support::audit::{Audit, Verdict};
 use support::proxy::Proxy;
 
@@ -56,6 +58,8 @@ pub(crate) trait Receiver: Send {
 #[derive(Default)]
 pub(crate) struct Progress {
     pub(crate) received: [AtomicU64; SENDERS],
+    /// Whether the receiver leaves unread what comes.
+    pub(crate) reading_rests: AtomicBool,
     sending_is_over: AtomicBool,
     all_is_over: AtomicBool,
 }
@@ -80,19 +84,20 @@ fn main() -> Result<()> {
 
 /// Runs one contender under one fault.
 fn audit(contender: &dyn Contender, fault: Fault) -> Result<Verdict> {
-    let url = free_url()?;
+    let url = format!("tcp://{}", free_addresses(1)?[0]);
     let proxy = Proxy::start(1, &vec![url.clone(); SENDERS])?;
     let progress = Progress::default();
     thread::scope(|scope| {
-        let receiver = if fault.comes_first() {
-            let senders = start_senders(contender, &proxy)?;
-            fault.hold(&url)?;
+        let (receiver, senders) = if fault.comes_first() {
+            // Not by way of the proxy, which would stand between a socket and what it is to see.
+            let holder = fault.hold(&url)?;
+            let senders = start_senders(contender, &vec![url.clone(); SENDERS])?;
+            holder.await_visits()?;
             (contender.receiver(&url)?, senders)
         } else {
             let receiver = contender.receiver(&url)?;
-            (receiver, start_senders(contender, &proxy)?)
+            (receiver, start_senders(contender, proxy.fronts())?)
         };
-        let (receiver, senders) = receiver;
         let progress = &progress;
         let receiving = scope.spawn(move || receive(receiver, progress));
         let sending: Vec<_> =
@@ -110,9 +115,9 @@ fn audit(contender: &dyn Contender, fault: Fault) -> Result<Verdict> {
     })
 }
 
-fn start_senders(contender: &dyn Contender, proxy: &Proxy) -> Result<Vec<Box<dyn Sender>>> {
+fn start_senders(contender: &dyn Contender, urls: &[String]) -> Result<Vec<Box<dyn Sender>>> {
     let start = |(sender, url): (usize, &String)| contender.sender(sender, url);
-    proxy.fronts().iter().enumerate().map(start).collect()
+    urls.iter().enumerate().map(start).collect()
 }
 
 /// Sends until it is over, and tells how many messages.
@@ -130,6 +135,7 @@ fn send(mut sender: Box<dyn Sender>, progress: &Progress) -> Result<u64> {
 fn receive(mut receiver: Box<dyn Receiver>, progress: &Progress) -> Result<[Audit; SENDERS]> {
     let mut audits: [Audit; SENDERS] = Default::default();
     loop {
+        progress.rest();
         match receiver.receive()? {
             Some((sender, place)) => {
                 audits[sender].note(usize::try_from(place)?);
@@ -139,10 +145,4 @@ fn receive(mut receiver: Box<dyn Receiver>, progress: &Progress) -> Result<[Audi
             None => {}
         }
     }
-}
-
-/// A url that the system has just handed out.
-fn free_url() -> io::Result<String> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    Ok(format!("tcp://{}", listener.local_addr()?))
 }
