@@ -154,7 +154,7 @@ impl<'a> Builder<'a> {
         let largest = self.max_message.max(output::BATCH);
         let inlet = Inlet::bind(&context, url, largest, keys.as_deref())
             .map_err(|source| StartError::Bind { url: url.to_owned(), source })?;
-        self.start_bound(url, limits, context, inlet, keys)
+        self.start_bound(url, limits, context, inlet, keys.as_ref())
             .map_err(|source| StartError::System { source })
     }
 
@@ -204,7 +204,7 @@ impl<'a> Builder<'a> {
         limits: Limits,
         context: Context,
         inlet: Inlet,
-        keys: Option<Arc<Keyring>>,
+        keys: Option<&Arc<Keyring>>,
     ) -> io::Result<(Mailbox, Server)> {
         let pids = self.config.pids().iter().copied();
         let peers: Vec<_> = pids.filter(|pid| *pid != self.pid).collect();
@@ -271,14 +271,14 @@ impl<'a> Builder<'a> {
         limits: Limits,
         clock: Clock,
         context: &Context,
-        keys: Option<Arc<Keyring>>,
+        keys: Option<&Arc<Keyring>>,
     ) -> io::Result<(Vec<input::Lane>, Vec<output::Lane>)> {
         let incarnation = Incarnation::draw();
         let link = |peer: &Pid| {
             let (own, peer, now) = (self.pid, *peer, clock.now());
             let ends = Ends { cluster: self.cluster(), own, peer, incarnation };
             let url = self.config.url(peer).unwrap_or_default().to_owned();
-            let destination = Destination { peer, url, keys: keys.clone() };
+            let destination = Destination { peer, url, keys: keys.cloned() };
             let outlet = Outlet::connect(context, &destination)?;
             let outgoing = Outgoing::new(ends, limits, now);
             let outgoing = output::Lane::new(own, peer, destination, outgoing, outlet);

@@ -4,6 +4,7 @@
 
 pub mod addresses;
 pub mod audit;
+pub mod keys;
 pub mod load;
 pub mod mesh;
 #[cfg(target_os = "linux")]
