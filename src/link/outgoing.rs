@@ -552,3 +552,5 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timeless;
