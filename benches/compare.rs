@@ -22,9 +22,10 @@ mod support;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 
-use compare::measure::{Outcome, measure};
+use compare::measure::{Clock, Outcome, measure};
+use compare::rows::Effort;
 use compare::{footprint, picture, rows, table};
 use support::Result;
 
@@ -38,11 +39,14 @@ struct Args {
     #[arg(long, value_name = "FILTER", default_value = "")]
     rows: String,
     /// How often each contender has its turn
-    #[arg(long, value_name = "N", default_value_t = 7)]
-    pairs: usize,
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = value_parser!(u16).range(1..))]
+    pairs: u16,
     /// How long one run lasts, roughly, with the fastest contender
     #[arg(long, value_name = "S", default_value_t = 0.4)]
     seconds: f64,
+    /// Which time deliveries per second are counted by
+    #[arg(long, value_enum, default_value_t = Clock::Wall)]
+    clock: Clock,
     /// JSON on stdout instead of the table
     #[arg(long)]
     json: bool,
@@ -63,7 +67,7 @@ fn main() -> Result<()> {
         return footprint::idle();
     }
     let outcomes = outcomes(&args)?;
-    if picture::is_complete(&outcomes) {
+    if args.clock == Clock::Wall && picture::is_complete(&outcomes) {
         picture::draw(&args.picture, &outcomes)?;
     }
     if args.json {
@@ -78,8 +82,11 @@ fn outcomes(args: &Args) -> Result<Vec<Outcome>> {
     if !footprint::tells_resident() {
         writeln!(io::stderr(), "no row for the memory: only Linux tells how much is resident")?;
     }
-    let mut rows = rows::all(args.seconds);
+    let mut rows = rows::all(Effort { seconds: args.seconds, clock: args.clock });
     rows.retain(|row| row.name.contains(&args.rows));
+    if rows.is_empty() {
+        return Err(format!("no row has a name that contains {:?}", args.rows).into());
+    }
     let mut outcomes = Vec::new();
     for chapter in rows.chunk_by(|a, b| a.chapter == b.chapter) {
         outcomes.extend(measure(chapter, args.pairs)?);

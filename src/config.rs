@@ -13,6 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::envelope::Pid;
+use crate::key::PublicKey;
 use address::Address;
 use fields::fields;
 
@@ -26,7 +27,8 @@ pub use fields::ConfigPlace;
 /// address, and every url is of a form that peers can connect to: no wildcards, no port 0.
 ///
 /// The names of the fields are matched whatever their case. A `url` is `host:port`, with or without
-/// `tcp://` before it, or `ipc:///path`; an IPv6 address stands in brackets. `cluster` may be left out.
+/// `tcp://` before it, or `ipc:///path`; an IPv6 address stands in brackets. `cluster` may be left out,
+/// and so may `public_key`, which either all servers have or none.
 ///
 /// ```
 /// use raft_cluster::{Config, Pid};
@@ -55,6 +57,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Member {
     url: String,
+    public_key: Option<PublicKey>,
 }
 
 impl Config {
@@ -103,6 +106,23 @@ impl Config {
     /// ```
     pub fn url(&self, pid: Pid) -> Option<&str> {
         self.members.get(&pid).map(|member| member.url.as_str())
+    }
+
+    /// The key by which a server's peers know it, or `None` if no server has that pid, or none has a key:
+    /// the servers of one configuration either all have keys or none.
+    ///
+    /// ```
+    /// use raft_cluster::{Config, Pid};
+    ///
+    /// let config: Config = r#"{"object": {"total": 1, "Servers": [
+    ///     {"mypid": 1, "url": "db-1:34465",
+    ///      "public_key": "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"}]}}"#
+    ///     .parse()?;
+    /// assert!(config.public_key(Pid::new(1)).is_some());
+    /// # Ok::<(), raft_cluster::ConfigError>(())
+    /// ```
+    pub fn public_key(&self, pid: Pid) -> Option<PublicKey> {
+        self.members.get(&pid)?.public_key
     }
 
     /// The name of the cluster, if it has one.
@@ -157,14 +177,26 @@ impl Config {
         for (index, server) in servers.into_iter().enumerate() {
             config.add(server, place.server(index + 1, server))?;
         }
+        config.refuse_half_of_the_keys(place)?;
         Ok(config)
+    }
+
+    /// A server without a key among some that have one could not be heard by them.
+    fn refuse_half_of_the_keys(&self, place: ConfigPlace) -> Result<(), ConfigError> {
+        let has_none = |pid: &&Pid| self.public_key(**pid).is_none();
+        let without: Vec<_> = self.pids.iter().filter(has_none).copied().collect();
+        if without.is_empty() || without.len() == self.pids.len() {
+            return Ok(());
+        }
+        Err(ConfigError::MissingKeys { place, without })
     }
 
     /// Adds the next server of the list.
     fn add(&mut self, server: &RawValue, place: ConfigPlace) -> Result<(), ConfigError> {
-        let [pid, url] = fields(server, &["mypid", "url"], &place)?;
+        let [pid, url, key] = fields(server, &["mypid", "url", "public_key"], &place)?;
         let pid: Pid = pid.required("a whole number from 0 to 4294967295")?;
         let listed: String = url.required("a string, `host:port` or `ipc:///path`")?;
+        let key: Option<String> = key.optional("a string, the server's public key")?;
 
         if let Some(index) = self.pids.iter().position(|&other| other == pid) {
             return Err(ConfigError::RepeatedPid { place, pid, first: index + 1 });
@@ -176,6 +208,14 @@ impl Config {
         if let Some((&first, _)) = self.members.iter().find(|(_, member)| member.url == url) {
             return Err(ConfigError::RepeatedAddress { place, listed, url, first });
         }
+        let public_key = match key.map(|text| text.parse()).transpose() {
+            Ok(key) => key,
+            Err(reason) => return Err(ConfigError::InvalidKey { place, reason }),
+        };
+        let has_it = |member: &Member| public_key.is_some() && member.public_key == public_key;
+        if let Some((&first, _)) = self.members.iter().find(|(_, member)| has_it(member)) {
+            return Err(ConfigError::RepeatedKey { place, first });
+        }
 
         self.pids.push(pid);
         self.warnings.extend(wrapped.map(|(listed, port)| ConfigWarning::WrappedPort {
@@ -184,7 +224,7 @@ impl Config {
             listed,
             port,
         }));
-        self.members.insert(pid, Member { url });
+        self.members.insert(pid, Member { url, public_key });
         Ok(())
     }
 }

@@ -62,6 +62,11 @@ impl FromStr for Pid {
     }
 }
 
+/// Pids, as messages list them.
+pub(crate) fn list(pids: &[Pid]) -> String {
+    pids.iter().map(Pid::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// Whom an [`Envelope`] is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recipient {

@@ -1,6 +1,7 @@
 //! What happens around a server: its peers come and go, envelopes cannot be delivered, strangers knock.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::envelope::{Envelope, Pid};
 
@@ -44,7 +45,10 @@ pub enum Event {
     Rejected {
         /// Why it was refused.
         reason: Rejection,
-        /// How many were refused for this reason since the last such event, this one included.
+        /// Where it came from, if that is known.
+        address: Option<IpAddr>,
+        /// How many were refused for this reason, and came from there, since the last such event, this
+        /// one included.
         count: u64,
     },
 }
@@ -63,8 +67,16 @@ impl fmt::Display for Event {
                 let id = envelope.msg_id;
                 write!(f, "message {id} to peer {peer} is undeliverable: {reason}")
             }
-            Self::Rejected { reason, count: 1 } => write!(f, "rejected: {reason}"),
-            Self::Rejected { reason, count } => write!(f, "rejected: {reason} ({count} times)"),
+            Self::Rejected { reason, address, count } => {
+                write!(f, "rejected: {reason}")?;
+                if let Some(address) = address {
+                    write!(f, ", from {address}")?;
+                }
+                if *count != 1 {
+                    write!(f, " ({count} times)")?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -112,6 +124,22 @@ pub enum Rejection {
     Conflict(Pid),
     /// It acknowledges what was never sent to this peer.
     FalseAcknowledgement(Pid),
+    /// A connection proved that it has a key, but one that is not listed for any peer of this server.
+    Stranger,
+    /// A peer that has proved to be `actual` spoke as another server.
+    Impostor {
+        /// Who it said it was.
+        claimed: Pid,
+        /// Whose key it has.
+        actual: Pid,
+    },
+    /// A connection is not secured as this server is: one of the two has keys and the other has none.
+    OtherSecurity,
+    /// A connection expects this server to have another key than it has, or took its messages for those
+    /// of another.
+    WrongServerKey,
+    /// A connection that has not introduced itself as libzmq does.
+    Handshake,
 }
 
 impl fmt::Display for Rejection {
@@ -128,6 +156,17 @@ impl fmt::Display for Rejection {
             Self::FalseAcknowledgement(pid) => {
                 write!(f, "server {pid} acknowledged what was never sent to it")
             }
+            Self::Stranger => f.write_str("a connection with a key that is not listed"),
+            Self::Impostor { claimed, actual } => {
+                write!(f, "server {actual}, as its key proves, spoke as server {claimed}")
+            }
+            Self::OtherSecurity => {
+                f.write_str("a connection that has keys where this server has none, or the reverse")
+            }
+            Self::WrongServerKey => {
+                f.write_str("a connection that expects another public key of this server")
+            }
+            Self::Handshake => f.write_str("a connection that did not introduce itself properly"),
         }
     }
 }

@@ -21,11 +21,14 @@ pub(crate) use crate::input::lane::Lane;
 use crate::input::refusals::Refusals;
 use crate::input::shelf::{Lot, Put, Shelf};
 use crate::link::Feedback;
-use crate::socket::{Alarm, Inlet, Parts, Received, Signal};
+use crate::socket::{Alarm, Inlet, Parts, Received, Signal, Speaker, Visitor};
 use crate::wire::{self, DecodeError};
 
 /// How many frames are read before the inbox is looked after.
 const FRAMES_AT_ONCE: usize = 64;
+
+/// How many of those who want to come in are attended to before the frames are.
+const VISITORS_AT_ONCE: usize = 16;
 
 /// How long the thread waits for room in the inbox before it looks at the socket again.
 const GLANCE: Duration = Duration::from_millis(2);
@@ -161,6 +164,7 @@ impl Input {
             let now = self.clock.now();
             self.forgive_pause(now);
             self.listen();
+            let door = self.attend_door()?;
             let socket = self.receive(now)?;
             let flow = self.fill_inbox(now);
             if socket == Socket::Drained {
@@ -173,9 +177,9 @@ impl Input {
             if told == Told::Nobody || self.is_finished(now) {
                 return Ok(());
             }
-            match socket {
-                Socket::Drained => self.wait(flow, told, now)?,
-                Socket::More => self.alarm.prick_up(),
+            match (socket, door) {
+                (Socket::Drained, Socket::Drained) => self.wait(flow, told, now)?,
+                _ => self.inlet.prick_up(&mut self.alarm),
             }
         }
     }
@@ -203,12 +207,24 @@ impl Input {
         }
     }
 
+    /// Answers those who want to come in.
+    fn attend_door(&mut self) -> io::Result<Socket> {
+        for _ in 0..VISITORS_AT_ONCE {
+            match self.inlet.attend_door()? {
+                None => return Ok(Socket::Drained),
+                Some(Visitor::Admitted) => {}
+                Some(Visitor::Refused { reason, address }) => self.refusals.note(reason, address),
+            }
+        }
+        Ok(Socket::More)
+    }
+
     /// Takes in what the socket holds, but not so much that the inbox has to wait long.
     fn receive(&mut self, now: Duration) -> io::Result<Socket> {
         for _ in 0..FRAMES_AT_ONCE {
-            let Some(received) = self.inlet.receive()? else { return Ok(Socket::Drained) };
+            let Some(mut received) = self.inlet.receive()? else { return Ok(Socket::Drained) };
             if let Err(reason) = self.accept(&received, now) {
-                self.refusals.note(reason);
+                self.refusals.note(reason, received.address());
             }
         }
         Ok(Socket::More)
@@ -220,6 +236,7 @@ impl Input {
         }
         let frame = wire::decode(received.header(), received.body.clone()).map_err(rejection)?;
         let header = &frame.header;
+        refuse_impostor(received.speaker, header.from)?;
         if header.cluster != self.cluster {
             return Err(Rejection::OtherCluster);
         }
@@ -331,7 +348,7 @@ impl Input {
         let Some(envelope) = held else {
             return self.inlet.wait(&mut self.alarm, Some(timeout));
         };
-        self.alarm.prick_up();
+        self.inlet.prick_up(&mut self.alarm);
         let bytes = envelope.msg.len();
         match shelf.put_within(envelope, timeout) {
             Put::Done => {
@@ -353,6 +370,16 @@ impl Input {
         let lanes = self.lanes.iter().filter_map(Lane::poll_timeout);
         let others = [retry, idle, parting, self.refusals.poll_timeout()];
         lanes.chain(others.into_iter().flatten()).min()
+    }
+}
+
+/// Refuses a frame that says it is from another than its connection is.
+fn refuse_impostor(speaker: Speaker, claimed: Pid) -> Result<(), Rejection> {
+    match speaker {
+        Speaker::Unproven => Ok(()),
+        Speaker::Proven(actual) if actual == claimed => Ok(()),
+        Speaker::Proven(actual) => Err(Rejection::Impostor { claimed, actual }),
+        Speaker::Unknown => Err(Rejection::Stranger),
     }
 }
 

@@ -96,7 +96,17 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )
+)]
 
 mod clock;
 mod config;
@@ -105,6 +115,7 @@ mod envelope;
 mod event;
 mod frame;
 mod input;
+mod key;
 mod link;
 mod output;
 mod report;
@@ -118,6 +129,8 @@ pub use config::{Config, ConfigError, ConfigPlace, ConfigWarning, UrlError};
 pub use crossbeam_channel::{Receiver, Sender};
 pub use envelope::{Envelope, Pid, Recipient};
 pub use event::{Event, Reason, Rejection};
+pub use key::{KeyError, KeyFileError, PublicKey, SecretKey};
 pub use report::{PeerReport, Report};
 pub use server::{Builder, Mailbox, Server, StartError};
+pub use socket::{Libzmq, libzmq};
 pub use stats::{Dropped, PeerState, PeerStats, Stats};

@@ -1,6 +1,7 @@
 //! The handle: a [`Server`] is two threads, started by a [`Builder`] and joined at the end.
 
 mod builder;
+mod start_error;
 
 use std::convert::Infallible;
 use std::io;
@@ -10,7 +11,8 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
-pub use self::builder::{Builder, StartError};
+pub use self::builder::Builder;
+pub use self::start_error::StartError;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::envelope::{Envelope, Pid};

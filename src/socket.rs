@@ -1,16 +1,32 @@
 //! The libzmq sockets: the only room that names `zmq`.
 //!
 //! A server has one [`Inlet`], bound to its url, and one [`Outlet`] for each peer. Both are anonymous
-//! DEALERs that carry in one direction only: who speaks is told by the frames.
+//! DEALERs that carry in one direction only: who speaks is told by the frames and, where the cluster has
+//! keys, proven by libzmq's own security, CURVE. The inlet is its server and the outlets are its clients.
 
+mod door;
+mod ear;
+mod libzmq;
+mod wake_up;
+
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::envelope::Pid;
 use crate::frame::Frame;
+use crate::key::{Keyring, SecretKey};
 use crate::wire::{self, HEADER_LEN};
+use door::Door;
+use ear::{Ear, next_part};
+
+pub(crate) use door::Visitor;
+pub use libzmq::{Libzmq, libzmq};
+pub(crate) use wake_up::{Alarm, Bell, Signal, wake_up_line};
 
 /// How long libzmq waits before it tries to connect again, in milliseconds: at first, and at most, as it
 /// waits longer each time.
@@ -46,14 +62,22 @@ impl Context {
     }
 }
 
+/// Where a peer is found, and how to tell that it is the peer.
+pub(crate) struct Destination {
+    pub(crate) peer: Pid,
+    pub(crate) url: String,
+    pub(crate) keys: Option<Arc<Keyring>>,
+}
+
 /// The way to one peer.
 pub(crate) struct Outlet {
     socket: zmq::Socket,
 }
 
 impl Outlet {
-    /// Makes a socket that connects to `url` in the background, and again whenever it has to.
-    pub(crate) fn connect(context: &Context, url: &str) -> io::Result<Self> {
+    /// Makes a socket that connects to the peer in the background, and again whenever it has to.
+    pub(crate) fn connect(context: &Context, to: &Destination) -> io::Result<Self> {
+        let url = &to.url;
         let socket = context.0.socket(zmq::DEALER)?;
         // The link's window bounds what is in here.
         socket.set_sndhwm(0)?;
@@ -64,6 +88,12 @@ impl Outlet {
         socket.set_connect_timeout(CONNECT_MS)?;
         socket.set_handshake_ivl(HANDSHAKE_MS)?;
         keep_alive(&socket)?;
+        if let Some(keys) = &to.keys {
+            let expected = keys.peers.get(&to.peer).ok_or(io::ErrorKind::NotFound)?;
+            socket.set_curve_serverkey(expected.as_bytes())?;
+            socket.set_curve_publickey(keys.secret.public_key().as_bytes())?;
+            set_secret(&socket, &keys.secret)?;
+        }
         socket.connect(url)?;
         Ok(Self { socket })
     }
@@ -92,6 +122,15 @@ impl Outlet {
 /// Where everything comes in.
 pub(crate) struct Inlet {
     socket: zmq::Socket,
+    door: Door,
+    security: Security,
+}
+
+/// Whether the cluster has keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    None,
+    Curve,
 }
 
 /// One message as it came in.
@@ -99,6 +138,18 @@ pub(crate) struct Received {
     header: zmq::Message,
     pub(crate) body: Bytes,
     pub(crate) parts: Parts,
+    pub(crate) speaker: Speaker,
+}
+
+/// Who sent a message, as far as libzmq knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// The cluster has no keys: whoever it says.
+    Unproven,
+    /// The peer whose key it has.
+    Proven(Pid),
+    /// Somebody who was not to get this far.
+    Unknown,
 }
 
 /// How many parts a message had.
@@ -112,11 +163,22 @@ impl Received {
     pub(crate) fn header(&self) -> &[u8] {
         &self.header
     }
+
+    /// Where it came from, if not from this machine by another way than TCP.
+    pub(crate) fn address(&mut self) -> Option<IpAddr> {
+        self.header.gets("Peer-Address").and_then(door::parse_address)
+    }
 }
 
 impl Inlet {
-    /// Listens on `url` for messages whose parts are no larger than `largest` bytes.
-    pub(crate) fn bind(context: &Context, url: &str, largest: usize) -> io::Result<Self> {
+    /// Listens on `url` for messages whose parts are no larger than `largest` bytes, from whoever has
+    /// one of the keys, if there are any.
+    pub(crate) fn bind(
+        context: &Context,
+        url: &str,
+        largest: usize,
+        keys: Option<&Keyring>,
+    ) -> io::Result<Self> {
         let socket = context.0.socket(zmq::DEALER)?;
         socket.set_rcvhwm(READ_AHEAD)?;
         socket.set_linger(0)?;
@@ -125,20 +187,33 @@ impl Inlet {
         socket.set_backlog(BACKLOG)?;
         socket.set_maxmsgsize(i64::try_from(largest.max(HEADER_LEN)).unwrap_or(i64::MAX))?;
         keep_alive(&socket)?;
+        let mut guests = HashMap::new();
+        if let Some(keys) = keys {
+            socket.set_curve_server(true)?;
+            set_secret(&socket, &keys.secret)?;
+            guests.extend(keys.peers.iter().map(|(pid, key)| (*key, *pid)));
+        }
+        let door = Door::new(context, &socket, guests)?;
         bind(&socket, url)?;
-        Ok(Self { socket })
+        let security = if keys.is_some() { Security::Curve } else { Security::None };
+        Ok(Self { socket, door, security })
+    }
+
+    /// Attends to the next one who wants to come in, if there is one.
+    pub(crate) fn attend_door(&mut self) -> io::Result<Option<Visitor>> {
+        self.door.attend()
     }
 
     /// The next message that has come in, if any.
     pub(crate) fn receive(&self) -> io::Result<Option<Received>> {
-        let header = match self.socket.recv_msg(zmq::DONTWAIT) {
+        let mut header = match self.socket.recv_msg(zmq::DONTWAIT) {
             Ok(header) => header,
             Err(zmq::Error::EAGAIN | zmq::Error::EINTR) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let mut more = header.get_more();
         let body = if more {
-            let body = self.next_part()?;
+            let body = next_part(&self.socket)?;
             more = body.get_more();
             shared::into_bytes(body)
         } else {
@@ -146,122 +221,63 @@ impl Inlet {
         };
         let parts = if more { Parts::More } else { Parts::OneOrTwo };
         while more {
-            more = self.next_part()?.get_more();
+            more = next_part(&self.socket)?.get_more();
         }
-        Ok(Some(Received { header, body, parts }))
+        let speaker = match self.security {
+            Security::None => Speaker::Unproven,
+            Security::Curve => speaker(&mut header),
+        };
+        Ok(Some(Received { header, body, parts, speaker }))
     }
 
-    /// A further part: libzmq hands over a message only when all of it is there.
-    fn next_part(&self) -> io::Result<zmq::Message> {
-        loop {
-            match self.socket.recv_msg(0) {
-                Err(zmq::Error::EINTR) => {}
-                part => return Ok(part?),
-            }
-        }
-    }
-
-    /// Waits until something has come in, the alarm rings, or the time is over, if there is one.
+    /// Waits until something has come in, somebody is at the door, the alarm rings, or the time is over,
+    /// if there is one.
     ///
     /// To be called when [`receive`](Self::receive) has found nothing: only then do the file descriptors
     /// of the sockets, on which this waits since that takes one system call instead of five, show what
     /// comes next.
-    pub(crate) fn wait(&self, alarm: &mut Alarm, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, alarm: &mut Alarm, timeout: Option<Duration>) -> io::Result<()> {
+        let [knocks, failures] = self.door.ears();
+        let ears = [&mut alarm.0, knocks, failures];
         let mut items = [
+            ears[0].poll_item()?,
+            ears[1].poll_item()?,
+            ears[2].poll_item()?,
             zmq::PollItem::from_fd(self.socket.get_fd()?, zmq::POLLIN),
-            zmq::PollItem::from_fd(alarm.socket.get_fd()?, zmq::POLLIN),
         ];
         match zmq::poll(&mut items, timeout.map_or(-1, whole_millis)) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
-        if items[1].is_readable() {
-            alarm.state = AlarmState::Ringing;
+        for (ear, item) in ears.into_iter().zip(&items) {
+            if item.is_readable() {
+                ear.prick_up();
+            }
         }
         Ok(())
     }
+
+    /// Has whoever comes next be noticed, although [`wait`](Self::wait) was not there to tell whether it
+    /// is worth to listen.
+    pub(crate) fn prick_up(&mut self, alarm: &mut Alarm) {
+        let [knocks, failures] = self.door.ears();
+        [&mut alarm.0, knocks, failures].into_iter().for_each(Ear::prick_up);
+    }
+}
+
+/// Whose key the connection has that a message came on.
+fn speaker(message: &mut zmq::Message) -> Speaker {
+    let pid = message.gets("User-Id").and_then(|user| user.parse().ok());
+    pid.map_or(Speaker::Unknown, Speaker::Proven)
+}
+
+fn set_secret(socket: &zmq::Socket, secret: &SecretKey) -> io::Result<()> {
+    Ok(socket.set_curve_secretkey(secret.as_bytes())?)
 }
 
 /// `timeout` in milliseconds, rounded up, so that nobody wakes before it is over.
 fn whole_millis(timeout: Duration) -> i64 {
     i64::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
-}
-
-/// What the output thread has to tell the input thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// The outbox has ended: this server sends nothing more.
-    Leaving,
-    /// The application wants the server to end now.
-    Shutdown,
-    /// All is acknowledged, or the linger time is over.
-    Settled,
-    /// The output thread has ended.
-    Ended,
-}
-
-/// The end of the wake-up line that rings. When it is dropped, also by a panic, it rings for the last
-/// time.
-pub(crate) struct Bell(zmq::Socket);
-
-/// The end of the wake-up line that hears it.
-pub(crate) struct Alarm {
-    socket: zmq::Socket,
-    state: AlarmState,
-}
-
-/// Whether it is worth a system call to listen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AlarmState {
-    Silent,
-    Ringing,
-}
-
-/// Makes a line on which the input thread can be woken.
-pub(crate) fn wake_up_line(context: &Context) -> io::Result<(Bell, Alarm)> {
-    const NAME: &str = "inproc://wake-up";
-    let alarm = context.0.socket(zmq::PAIR)?;
-    let bell = context.0.socket(zmq::PAIR)?;
-    for socket in [&alarm, &bell] {
-        socket.set_linger(0)?;
-    }
-    alarm.bind(NAME)?;
-    bell.connect(NAME)?;
-    Ok((Bell(bell), Alarm { socket: alarm, state: AlarmState::Ringing }))
-}
-
-impl Bell {
-    pub(crate) fn ring(&self, signal: Signal) {
-        // A line that is full or closed needs no ringing: the far end is awake, or gone.
-        let _ = self.0.send(&[signal as u8][..], zmq::DONTWAIT);
-    }
-}
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        self.ring(Signal::Ended);
-    }
-}
-
-impl Alarm {
-    /// Has the next [`heard`](Self::heard) listen although [`Inlet::wait`] was not there to tell whether
-    /// it is worth it.
-    pub(crate) fn prick_up(&mut self) {
-        self.state = AlarmState::Ringing;
-    }
-
-    /// The next signal that was there when [`Inlet::wait`] ended.
-    pub(crate) fn heard(&mut self) -> Option<Signal> {
-        if self.state == AlarmState::Silent {
-            return None;
-        }
-        let Ok(message) = self.socket.recv_msg(zmq::DONTWAIT) else {
-            self.state = AlarmState::Silent;
-            return None;
-        };
-        let all = [Signal::Leaving, Signal::Shutdown, Signal::Settled, Signal::Ended];
-        all.into_iter().find(|signal| message[..] == [*signal as u8])
-    }
 }
 
 fn keep_alive(socket: &zmq::Socket) -> io::Result<()> {

@@ -12,9 +12,10 @@ use nix::sys::signal::Signal;
 use raft_cluster::{
     Builder, Config, Envelope, Event, Mailbox, Pid, Reason, Rejection, Sender, Server,
 };
+use support::addresses::free_addresses;
 use support::load::{EndOnDrop, assert_accounted, await_stats};
 use support::process::{Process, Role, Status, play};
-use support::{BOUND, Cluster, Transport, await_event, config_text, free_addresses, receive};
+use support::{BOUND, Cluster, Transport, await_event, config_text, receive};
 
 const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
@@ -194,7 +195,7 @@ fn await_undeliverable(server: &Server) -> i64 {
 
 /// A configuration in which server 2 has another url.
 fn with_another_url(cluster: &Cluster) -> Config {
-    let [other] = free_addresses(1)[..] else { unreachable!() };
+    let [other] = free_addresses(1).unwrap()[..] else { unreachable!() };
     let one = cluster.config.url(ONE).unwrap();
     config_text(&[one.to_owned(), other.to_string()]).parse().unwrap()
 }

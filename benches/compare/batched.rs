@@ -151,15 +151,16 @@ fn input(inlet: &zmq::Socket, inbox: &Sender<Item>, mut senders: usize) -> Resul
 
 /// Takes the first item off a frame.
 fn next_item(frame: &mut Bytes) -> Result<Item> {
-    if frame.len() < OVERHEAD {
-        return Err("a frame ends in a heading".into());
-    }
-    let length = usize::try_from(frame.get_u32_le())?;
-    let (number, from) = (frame.get_u64_le(), usize::try_from(frame.get_u64_le())?);
-    if frame.len() < length {
+    let (mut heading, rest) =
+        frame.split_at_checked(OVERHEAD).ok_or("a frame ends in a heading")?;
+    let length = usize::try_from(heading.get_u32_le())?;
+    let (number, from) = (heading.get_u64_le(), usize::try_from(heading.get_u64_le())?);
+    if rest.len() < length {
         return Err("a frame ends in a message".into());
     }
-    Ok(Item { from, number, message: frame.split_to(length) })
+    let message = frame.slice(OVERHEAD..OVERHEAD + length);
+    frame.advance(OVERHEAD + length);
+    Ok(Item { from, number, message })
 }
 
 /// Bytes that Rust and libzmq own together, so that neither way copies.

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use raft_cluster::{Envelope, Pid};
 
 use super::measure::percentile;
-use crate::support::library::{Incoming, Library, Outgoing};
+use crate::support::library::{Library, Outgoing};
 use crate::support::raw::Pair;
 use crate::support::traffic::{or_give_up, round_trips};
-use crate::support::{Contender, Layout, Result, Station};
+use crate::support::{Contender, Result, StationOf};
 
 /// The size of a message that goes there and back, in bytes.
 const PING: usize = 8;
@@ -25,15 +25,10 @@ const WARM_UP: u64 = 200;
 
 /// The round trip, in seconds, that so many hundredths of `count` do not exceed, with the library.
 pub fn library(count: u64, hundredths: usize) -> Result<f64> {
-    let mut stations = Library.connect(&Layout { servers: 2, senders: 2, size: PING })?;
-    let took = match &mut stations[..] {
-        [near, far] => {
-            round_trips(near, far, PING, WARM_UP);
-            round_trips(near, far, PING, count)
-        }
-        _ => Vec::new(),
-    };
-    Library.disconnect(stations)?;
+    let [mut near, mut far] = Library.connect_two(PING)?;
+    round_trips(&mut near, &mut far, PING, WARM_UP);
+    let took = round_trips(&mut near, &mut far, PING, count);
+    Library.disconnect(vec![near, far])?;
     Ok(seconds(&took, hundredths))
 }
 
@@ -48,16 +43,13 @@ pub fn raw(count: u64, hundredths: usize) -> Result<f64> {
 /// way and as fast as they go.
 pub fn beside_a_stream(count: u64) -> Result<f64> {
     let count = i64::try_from(count)?;
-    let stations = Library.connect(&Layout { servers: 2, senders: 2, size: STREAMED })?;
-    let took = match &stations[..] {
-        [near, far] => thread::scope(|scope| {
-            scope.spawn(|| or_give_up(echo_pings(far, count)));
-            let stream = scope.spawn(|| or_give_up(stream(&near.transmitter, count)));
-            or_give_up(ping_while(near, || !stream.is_finished()))
-        }),
-        _ => Vec::new(),
-    };
-    Library.disconnect(stations)?;
+    let [near, far] = Library.connect_two(STREAMED)?;
+    let took = thread::scope(|scope| {
+        scope.spawn(|| or_give_up(echo_pings(&far, count)));
+        let stream = scope.spawn(|| or_give_up(stream(&near.transmitter, count)));
+        or_give_up(ping_while(&near, || !stream.is_finished()))
+    });
+    Library.disconnect(vec![near, far])?;
     Ok(seconds(&took, 50))
 }
 
@@ -67,10 +59,7 @@ fn stream(from: &Outgoing, count: i64) -> Result<()> {
 }
 
 /// Sends one ping after the other while `going`, and a last one after that, which is not timed.
-fn ping_while(
-    near: &Station<Outgoing, Incoming>,
-    going: impl Fn() -> bool,
-) -> Result<Vec<Duration>> {
+fn ping_while(near: &StationOf<Library>, going: impl Fn() -> bool) -> Result<Vec<Duration>> {
     let ping = Envelope::to(Pid::new(2), vec![7; PING]);
     let mut took = Vec::new();
     while going() {
@@ -84,7 +73,7 @@ fn ping_while(
 }
 
 /// Sends pings back, and checks what streams past.
-fn echo_pings(far: &Station<Outgoing, Incoming>, count: i64) -> Result<()> {
+fn echo_pings(far: &StationOf<Library>, count: i64) -> Result<()> {
     let mut next = 0;
     for envelope in &far.receiver.inbox {
         match (envelope.msg.len(), envelope.msg_id) {

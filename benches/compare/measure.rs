@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 use std::iter;
+use std::time::Duration;
 
+use clap::ValueEnum;
+use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
 use crate::support::Result;
@@ -54,6 +57,35 @@ pub enum Unit {
     Allocations,
 }
 
+/// Which time full speed is measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// What passes.
+    Wall,
+    /// What all processors together spend on this process. Other work on the machine disturbs it less.
+    Processor,
+}
+
+impl Clock {
+    /// How many seconds the traffic takes, which knows how long it lasted.
+    pub fn seconds(self, traffic: impl FnOnce() -> Duration) -> Result<f64> {
+        match self {
+            Self::Wall => Ok(traffic().as_secs_f64()),
+            Self::Processor => {
+                let before = processor_seconds()?;
+                traffic();
+                Ok(processor_seconds()? - before)
+            }
+        }
+    }
+}
+
+fn processor_seconds() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    let times = [usage.user_time(), usage.system_time()];
+    Ok(times.iter().map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6).sum())
+}
+
 /// What came of a row.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
@@ -86,7 +118,7 @@ pub struct Comparison {
 }
 
 /// Measures all rows of one chapter, `turns` times in turns.
-pub fn measure(rows: &[Row], turns: usize) -> Result<Vec<Outcome>> {
+pub fn measure(rows: &[Row], turns: u16) -> Result<Vec<Outcome>> {
     let mut figures: Vec<Vec<Vec<f64>>> =
         rows.iter().map(|row| vec![Vec::new(); row.others.len() + 1]).collect();
     for turn in 1..=turns {

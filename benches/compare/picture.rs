@@ -9,9 +9,8 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::measure::{Chapter, Outcome, Unit};
+use super::measure::{Chapter, Outcome};
 use super::rows::{PEERS, RAW, SIZES, bytes};
-use super::table::show;
 use crate::support::Result;
 
 const EXTENT: (u32, u32) = (1_000, 380);
@@ -117,7 +116,12 @@ impl Panel {
 
 impl Tick {
     fn rate(at: f64, rate: f64) -> Self {
-        Self { at, label: show(Unit::DeliveriesPerSecond, rate) }
+        let label = match rate {
+            ..1e3 => rate.to_string(),
+            1e3..1e6 => format!("{} k", (rate / 1e2).round() / 1e1),
+            _ => format!("{} M", (rate / 1e5).round() / 1e1),
+        };
+        Self { at, label: label + "/s" }
     }
 }
 

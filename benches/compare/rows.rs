@@ -1,7 +1,7 @@
 //! What is compared.
 
 use super::batched::Batched;
-use super::measure::{Chapter, Contestant, Row, Run, Unit};
+use super::measure::{Chapter, Clock, Contestant, Row, Run, Unit};
 use super::{footprint, latency};
 use crate::support::library::Library;
 use crate::support::raw::Raw;
@@ -22,57 +22,65 @@ const ONE_TO_ONE: Layout = Layout { servers: 2, senders: 1, size: 64 };
 /// Five servers, and all of them broadcast at once.
 const ALL_AT_ONCE: Layout = Layout { servers: 5, senders: 5, size: 64 };
 
-/// All rows, chapter by chapter. A run lasts about so many seconds with a fast contender.
-pub fn all(seconds: f64) -> Vec<Row> {
-    let mut rows: Vec<Row> = SIZES.into_iter().map(|size| by_size(size, seconds)).collect();
-    rows.extend(PEERS.into_iter().map(|peers| by_peers(peers, seconds)));
-    rows.extend(traffic(seconds));
-    rows.extend(round_trips(seconds));
-    rows.extend(footprints(seconds));
+/// How runs are measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// How long a run lasts, roughly, with a fast contender.
+    pub seconds: f64,
+    pub clock: Clock,
+}
+
+/// All rows, chapter by chapter.
+pub fn all(effort: Effort) -> Vec<Row> {
+    let mut rows: Vec<Row> = SIZES.into_iter().map(|size| by_size(size, effort)).collect();
+    rows.extend(PEERS.into_iter().map(|peers| by_peers(peers, effort)));
+    rows.extend(traffic(effort));
+    rows.extend(round_trips(effort.seconds));
+    rows.extend(footprints(effort.seconds));
     rows
 }
 
-fn by_size(size: usize, seconds: f64) -> Row {
+fn by_size(size: usize, effort: Effort) -> Row {
     let layout = Layout::broadcast(4, size);
     Row {
         chapter: Chapter::Sizes,
         name: format!("broadcast to 4 peers, {}", bytes(size)),
         unit: Unit::DeliveriesPerSecond,
         at: size,
-        library: rate(Library, layout, seconds),
+        library: rate(Library, layout, effort),
         others: vec![
-            against(RAW, rate(Raw::Dealers, layout, seconds)),
-            against("batched, no guarantees", rate(Batched, layout, seconds)),
+            against(RAW, rate(Raw::Dealers, layout, effort)),
+            against("batched, no guarantees", rate(Batched, layout, effort)),
         ],
     }
 }
 
-fn by_peers(peers: usize, seconds: f64) -> Row {
+fn by_peers(peers: usize, effort: Effort) -> Row {
     let layout = Layout::broadcast(peers, 64);
     Row {
         chapter: Chapter::Peers,
         name: format!("broadcast of 64 B to {peers} peers"),
         unit: Unit::DeliveriesPerSecond,
         at: peers,
-        library: rate(Library, layout, seconds),
-        others: vec![against(RAW, rate(Raw::Dealers, layout, seconds))],
+        library: rate(Library, layout, effort),
+        others: vec![against(RAW, rate(Raw::Dealers, layout, effort))],
     }
 }
 
-fn traffic(seconds: f64) -> [Row; 2] {
+fn traffic(effort: Effort) -> [Row; 2] {
     let row = |name: &str, layout, others| Row {
         chapter: Chapter::Traffic,
         name: name.into(),
         unit: Unit::DeliveriesPerSecond,
         at: 0,
-        library: rate(Library, layout, seconds),
+        library: rate(Library, layout, effort),
         others,
     };
     let one_to_one = vec![
-        against("raw PUSH to PULL", rate(Raw::PushPull, ONE_TO_ONE, seconds)),
-        against("raw DEALER to DEALER", rate(Raw::Dealers, ONE_TO_ONE, seconds)),
+        against("raw PUSH to PULL", rate(Raw::PushPull, ONE_TO_ONE, effort)),
+        against("raw DEALER to DEALER", rate(Raw::Dealers, ONE_TO_ONE, effort)),
     ];
-    let all_at_once = vec![against(RAW, rate(Raw::Dealers, ALL_AT_ONCE, seconds))];
+    let all_at_once = vec![against(RAW, rate(Raw::Dealers, ALL_AT_ONCE, effort))];
     [
         row("one to one, 64 B", ONE_TO_ONE, one_to_one),
         row("all five broadcasting at once, 64 B", ALL_AT_ONCE, all_at_once),
@@ -143,13 +151,13 @@ fn run(measure: impl Fn() -> Result<f64> + 'static) -> Run {
 }
 
 /// Messages of this layout at full speed: deliveries per second. Connecting is not timed.
-fn rate(contender: impl Contender + 'static, layout: Layout, seconds: f64) -> Run {
-    let count = messages_in(&layout, seconds);
+fn rate(contender: impl Contender + 'static, layout: Layout, effort: Effort) -> Run {
+    let count = messages_in(&layout, effort.seconds);
     run(move || {
         let mut stations = contender.connect(&layout)?;
-        let took = flood(&mut stations, &layout, count);
+        let took = effort.clock.seconds(|| flood(&mut stations, &layout, count))?;
         contender.disconnect(stations)?;
-        Ok((count * layout.deliveries() as u64) as f64 / took.as_secs_f64())
+        Ok((count * layout.deliveries() as u64) as f64 / took)
     })
 }
 

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each bench uses its own part of this")]
 
+pub mod criterion;
 pub mod library;
 pub mod raw;
 pub mod traffic;
@@ -65,8 +66,11 @@ pub struct Receipt {
     pub length: usize,
 }
 
-/// The stations of a contender.
-pub type Stations<C> = Vec<Station<<C as Contender>::Transmitter, <C as Contender>::Receiver>>;
+/// A station of a contender.
+pub type StationOf<C> = Station<<C as Contender>::Transmitter, <C as Contender>::Receiver>;
+
+/// All of them.
+pub type Stations<C> = Vec<StationOf<C>>;
 
 /// A way to connect servers.
 pub trait Contender {
@@ -75,6 +79,12 @@ pub trait Contender {
 
     /// Connects them: the first message after this waits for nobody.
     fn connect(&self, layout: &Layout) -> Result<Stations<Self>>;
+
+    /// Connects two, each of which sends to the other.
+    fn connect_two(&self, size: usize) -> Result<[StationOf<Self>; 2]> {
+        let stations = self.connect(&Layout { servers: 2, senders: 2, size })?;
+        stations.try_into().map_err(|_| "two servers are not two".into())
+    }
 
     /// Ends them, and checks what can be checked then.
     fn disconnect(&self, stations: Stations<Self>) -> Result<()> {

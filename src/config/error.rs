@@ -6,7 +6,8 @@ use std::str::Utf8Error;
 
 use super::address::UrlError;
 use super::fields::{ConfigPlace, Names};
-use crate::envelope::Pid;
+use crate::envelope::{Pid, list};
+use crate::key::KeyError;
 
 /// Why there is no [`Config`](crate::Config).
 ///
@@ -153,5 +154,32 @@ pub enum ConfigError {
         url: String,
         /// The earlier one.
         first: Pid,
+    },
+    /// A server's public key is not one.
+    #[error("{place}: field `public_key`: {reason}")]
+    InvalidKey {
+        /// Which server.
+        place: ConfigPlace,
+        /// What is wrong with it. Part of the message, and so not its source.
+        reason: KeyError,
+    },
+    /// Two servers have the same public key, so that either could speak as the other.
+    #[error("{place}: field `public_key` is the key of pid {first}; each must have its own")]
+    RepeatedKey {
+        /// The later of the two.
+        place: ConfigPlace,
+        /// The earlier one.
+        first: Pid,
+    },
+    /// Some servers have public keys and others have none.
+    #[error(
+        "{place}: some servers have a `public_key` and these have none: {}; give each one, or none",
+        list(.without)
+    )]
+    MissingKeys {
+        /// Where.
+        place: ConfigPlace,
+        /// The servers without.
+        without: Vec<Pid>,
     },
 }

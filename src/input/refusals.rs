@@ -1,5 +1,6 @@
 //! What was refused, told to the application without flooding it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,16 @@ const REASONS: usize = 8;
 pub(crate) struct Refusals {
     events: EventSink,
     counters: Arc<Counters>,
-    untold: Vec<(Rejection, u64)>,
+    untold: Vec<Refused>,
     told_at: Option<Duration>,
+}
+
+/// What was refused for one reason, from one place.
+#[derive(Debug)]
+struct Refused {
+    reason: Rejection,
+    address: Option<IpAddr>,
+    count: u64,
 }
 
 impl Refusals {
@@ -27,16 +36,16 @@ impl Refusals {
         Self { events, counters, untold: Vec::with_capacity(REASONS), told_at: None }
     }
 
-    pub(crate) fn note(&mut self, reason: Rejection) {
+    pub(crate) fn note(&mut self, reason: Rejection, address: Option<IpAddr>) {
         add(&self.counters.rejected, 1);
-        let known = self.untold.iter_mut().find(|(known, _)| *known == reason);
-        if let Some((_, count)) = known {
-            *count += 1;
+        let is_known = |known: &&mut Refused| known.reason == reason && known.address == address;
+        if let Some(known) = self.untold.iter_mut().find(is_known) {
+            known.count += 1;
         } else if self.untold.len() < REASONS {
-            self.untold.push((reason, 1));
-        } else if let Some((_, count)) = self.untold.last_mut() {
+            self.untold.push(Refused { reason, address, count: 1 });
+        } else if let Some(last) = self.untold.last_mut() {
             // A stranger can think of any number of reasons. The last one stands for the rest.
-            *count += 1;
+            last.count += 1;
         }
     }
 
@@ -44,8 +53,8 @@ impl Refusals {
     pub(crate) fn tell(&mut self, now: Duration) {
         if self.poll_timeout().is_some_and(|due| now >= due) {
             self.told_at = Some(now);
-            for (reason, count) in self.untold.drain(..) {
-                self.events.emit(Event::Rejected { reason, count });
+            for Refused { reason, address, count } in self.untold.drain(..) {
+                self.events.emit(Event::Rejected { reason, address, count });
             }
         }
     }

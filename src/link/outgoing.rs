@@ -1,30 +1,22 @@
 //! The sending half of a link.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+mod backlog;
 
-use bytes::Bytes;
+use std::time::Duration;
 
 use crate::event::{Reason, Rejection};
 use crate::frame::{
-    Acknowledgement, Frame, Header, Incarnation, Intake, Pace, Payload, Progress, Round, Sequence,
-    Silence,
+    Acknowledgement, Frame, Header, Incarnation, Intake, Pace, Payload, Progress, Round, Silence,
 };
+use crate::link::outgoing::backlog::Backlog;
 use crate::link::{Ends, FRAME_OVERHEAD, Heard, Limits, Presence, Urgency};
-use crate::stats::{Dropped, PeerState, PeerStats};
+use crate::stats::{PeerState, PeerStats};
 
 /// The slowest network on which a large message still counts as on its way, in bytes per second.
 const SLOWEST: u64 = 1 << 20;
 
 /// The sending half of a link: keeps what it sends to one peer until the peer has acknowledged it, and
 /// sends it again from where the peer misses something.
-///
-/// ```text
-///   acknowledged │      in flight       │   queued    │
-///   ─────────────┼──────────────────────┼─────────────┼── sequence ──►
-///               base     ▲            sent          end
-///                      cursor, which a gap sets back to base
-/// ```
 ///
 /// [`push`](Self::push) what there is [`room`](Self::room) for, [`refuse`](Self::refuse) the rest, and
 /// call [`handle_heard`](Self::handle_heard) with what the other half learns; then
@@ -33,16 +25,9 @@ const SLOWEST: u64 = 1 << 20;
 pub(crate) struct Outgoing {
     ends: Ends,
     limits: Limits,
-    queue: VecDeque<Queued>,
-    /// The sequence of the front of the queue.
-    base: Sequence,
-    /// Where in the queue the next frame to be sent is.
-    cursor: usize,
-    /// How many frames of the queue have ever been sent.
-    sent: usize,
+    backlog: Backlog,
+    /// How often the sender has gone back.
     round: Round,
-    /// Envelopes given up since the last frame was queued.
-    missed: u64,
     /// What was sent since the peer was last asked for an acknowledgement, in bytes.
     unasked: usize,
     farewell: Farewell,
@@ -54,21 +39,6 @@ pub(crate) struct Outgoing {
     confirmed: Duration,
     /// When the socket was made that the frames go through.
     renewed: Duration,
-    dropped: VecDeque<(Payload, Reason)>,
-    counts: Counts,
-}
-
-/// A frame that is not acknowledged yet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Queued {
-    payload: Payload,
-    missed: u64,
-}
-
-impl Queued {
-    fn bytes(&self) -> usize {
-        self.payload.len() + FRAME_OVERHEAD
-    }
 }
 
 /// The process that speaks for the peer.
@@ -88,19 +58,6 @@ enum Farewell {
     Said,
 }
 
-/// Envelopes, but for the bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Counts {
-    accepted: u64,
-    queued: u64,
-    in_flight: u64,
-    window_bytes: usize,
-    acknowledged: u64,
-    sent: u64,
-    resent: u64,
-    dropped: Dropped,
-}
-
 /// Whether something can be pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
@@ -116,12 +73,8 @@ impl Outgoing {
         Self {
             ends,
             limits,
-            queue: VecDeque::new(),
-            base: Sequence::FIRST,
-            cursor: 0,
-            sent: 0,
+            backlog: Backlog::new(),
             round: Round::FIRST,
-            missed: 0,
             unasked: 0,
             farewell: Farewell::NotSaid,
             peer: Peer {
@@ -137,17 +90,15 @@ impl Outgoing {
             last_sent: None,
             confirmed: now,
             renewed: now,
-            dropped: VecDeque::new(),
-            counts: Counts::default(),
         }
     }
 
     /// Whether there is room for a payload of `bytes`.
     pub(crate) fn room(&self, bytes: usize, now: Duration) -> Room {
-        let used = self.counts.window_bytes;
+        let used = self.backlog.counts.window_bytes;
         if self.peer.intake != Intake::Open {
             Room::Refuse(Reason::InboxClosed)
-        } else if self.queue.is_empty() || used + bytes + FRAME_OVERHEAD <= self.limits.window {
+        } else if self.backlog.is_empty() || used + bytes + FRAME_OVERHEAD <= self.limits.window {
             Room::Yes
         } else if self.is_reachable(now) {
             Room::Wait
@@ -160,35 +111,29 @@ impl Outgoing {
     /// [`poll_dropped`](Self::poll_dropped).
     pub(crate) fn push(&mut self, payload: Payload) {
         debug_assert!(self.farewell == Farewell::NotSaid);
-        self.counts.accepted += payload.envelopes();
-        if self.is_too_large(&payload) {
-            self.missed += 1;
-            self.give_up(payload, Reason::TooLarge);
+        self.backlog.counts.accepted += payload.envelopes();
+        if is_too_large(&payload, self.peer.largest) {
+            self.backlog.miss(payload, Reason::TooLarge);
         } else {
-            self.enqueue(payload);
+            self.backlog.push(payload);
         }
-    }
-
-    /// Whether the peer would not take it.
-    fn is_too_large(&self, payload: &Payload) -> bool {
-        let largest = self.peer.largest as usize;
-        matches!(payload, Payload::Single { msg, .. } if msg.len() > largest)
     }
 
     /// Accepts a payload that is not going to be sent.
     pub(crate) fn refuse(&mut self, payload: Payload, reason: Reason) {
-        self.counts.accepted += payload.envelopes();
+        self.backlog.counts.accepted += payload.envelopes();
         if reason == Reason::PeerDown {
-            self.missed += payload.envelopes();
+            self.backlog.miss(payload, reason);
+        } else {
+            self.backlog.give_up(payload, reason);
         }
-        self.give_up(payload, reason);
     }
 
     /// Nothing more will be pushed.
     pub(crate) fn say_goodbye(&mut self) {
         if self.farewell == Farewell::NotSaid {
             self.farewell = Farewell::Said;
-            self.enqueue(Payload::Goodbye);
+            self.backlog.push(Payload::Goodbye);
         }
     }
 
@@ -227,14 +172,15 @@ impl Outgoing {
         if restarted || back {
             self.go_back();
         }
+        let largest = self.peer.largest;
         if self.peer.intake != Intake::Open {
-            self.drop_queue();
-        } else if self.peer.largest < before.largest || restarted {
-            self.drop_too_large();
+            self.drop_all();
+        } else if largest < before.largest || restarted {
+            self.backlog.drop_too_large(|payload| is_too_large(payload, largest));
         }
-        let left_behind = restarted && self.queue.is_empty();
+        let left_behind = restarted && self.backlog.is_empty();
         if left_behind && self.farewell == Farewell::Said {
-            self.enqueue(Payload::Goodbye);
+            self.backlog.push(Payload::Goodbye);
         }
         if self.is_settled() && !was_settled {
             // The peer waits for this before it ends.
@@ -248,101 +194,38 @@ impl Outgoing {
         if said.of != Some(self.ends.incarnation) {
             return Ok(());
         }
-        if said.next > self.base.plus(self.sent) {
+        if said.next > self.backlog.end_of_sent() {
             return Err(Rejection::FalseAcknowledgement(self.ends.peer));
         }
         if let Some(silence) = said.silence.duration() {
             self.confirmed = self.confirmed.max(at.saturating_sub(silence));
         }
-        while self.base < said.next {
-            self.acknowledge_front();
-        }
+        self.backlog.acknowledge(said.next);
         if said.gap == Some(self.round) {
             self.go_back();
         }
         Ok(())
     }
 
-    fn acknowledge_front(&mut self) {
-        if let Some(front) = self.queue.pop_front() {
-            self.base = self.base.next();
-            self.cursor = self.cursor.saturating_sub(1);
-            self.sent = self.sent.saturating_sub(1);
-            self.counts.window_bytes -= front.bytes();
-            self.counts.in_flight -= front.payload.envelopes();
-            self.counts.acknowledged += front.payload.envelopes();
-        }
-    }
-
     fn go_back(&mut self) {
-        self.cursor = 0;
+        self.backlog.go_back();
         self.round = self.round.next();
     }
 
-    fn enqueue(&mut self, payload: Payload) {
-        let queued = Queued { payload, missed: std::mem::take(&mut self.missed) };
-        self.counts.queued += queued.payload.envelopes();
-        self.counts.window_bytes += queued.bytes();
-        self.queue.push_back(queued);
-    }
-
-    /// The peer takes nothing more: all that it has not acknowledged is given up.
-    fn drop_queue(&mut self) {
-        let given_up = self.queue.iter().any(|queued| queued.payload != Payload::Goodbye);
-        if !given_up {
+    /// The peer takes nothing more. That this server leaves, it may still hear.
+    fn drop_all(&mut self) {
+        if self.backlog.holds_no_envelopes() {
             return;
         }
-        self.base = self.base.plus(self.queue.len());
-        self.cursor = 0;
-        self.sent = 0;
-        self.missed = 0;
-        self.counts.window_bytes = 0;
-        self.counts.queued = 0;
-        self.counts.in_flight = 0;
-        for queued in std::mem::take(&mut self.queue) {
-            self.give_up(queued.payload, Reason::InboxClosed);
-        }
+        self.backlog.drop_all();
         if self.farewell == Farewell::Said {
-            self.enqueue(Payload::Goodbye);
-        }
-    }
-
-    /// Gives up what was queued before it was known how much the peer takes. The peer is told at the
-    /// place where it would have come.
-    fn drop_too_large(&mut self) {
-        for index in 0..self.queue.len() {
-            if !self.is_too_large(&self.queue[index].payload) {
-                continue;
-            }
-            let marker = Payload::Batch { envelopes: 0, body: Bytes::new() };
-            let queued = &mut self.queue[index];
-            let payload = std::mem::replace(&mut queued.payload, marker);
-            queued.missed += 1;
-            self.counts.window_bytes -= payload.len();
-            let in_flight = index < self.sent;
-            let count =
-                if in_flight { &mut self.counts.in_flight } else { &mut self.counts.queued };
-            *count -= 1;
-            self.give_up(payload, Reason::TooLarge);
-        }
-    }
-
-    fn give_up(&mut self, payload: Payload, reason: Reason) {
-        let envelopes = payload.envelopes();
-        let dropped = &mut self.counts.dropped;
-        match reason {
-            Reason::TooLarge => dropped.too_large += envelopes,
-            Reason::PeerDown => dropped.peer_down += envelopes,
-            Reason::InboxClosed | Reason::NoSuchPeer => dropped.inbox_closed += envelopes,
-        }
-        if envelopes > 0 {
-            self.dropped.push_back((payload, reason));
+            self.backlog.push(Payload::Goodbye);
         }
     }
 
     /// What has been given up and is to be reported.
     pub(crate) fn poll_dropped(&mut self) -> Option<(Payload, Reason)> {
-        self.dropped.pop_front()
+        self.backlog.poll_dropped()
     }
 
     /// The next frame to send.
@@ -350,17 +233,18 @@ impl Outgoing {
         if self.peer.intake == Intake::Ended {
             return None;
         }
-        if self.missed > 0 && self.listens() && self.is_reachable(now) {
-            self.enqueue(Payload::Batch { envelopes: 0, body: Bytes::new() });
+        if self.backlog.has_missed() && self.listens() && self.is_reachable(now) {
+            self.backlog.push_marker();
         }
-        let frame = if self.listens() && self.cursor < self.queue.len() {
-            self.next_queued(now)
+        let queued = if self.listens() { self.next_queued(now) } else { None };
+        let frame = if let Some(frame) = queued {
+            frame
         } else if self.urgency == Urgency::Now {
             self.heartbeat(Pace::Relaxed, now)
         } else if self.is_quiet(now) {
             // What was sent may be acknowledged and the acknowledgement lost. An answer to such a
             // question asks nothing, or the two would never end.
-            let pace = if self.sent > 0 { Pace::Urgent } else { Pace::Relaxed };
+            let pace = if self.backlog.is_in_flight() { Pace::Urgent } else { Pace::Relaxed };
             self.heartbeat(pace, now)
         } else {
             return None;
@@ -370,28 +254,19 @@ impl Outgoing {
         Some(frame)
     }
 
-    fn next_queued(&mut self, now: Duration) -> Frame {
-        let queued = &self.queue[self.cursor];
-        let (payload, missed) = (queued.payload.clone(), queued.missed);
+    fn next_queued(&mut self, now: Duration) -> Option<Frame> {
+        let header = self.header(now);
+        let queued = self.backlog.take_next()?;
         self.unasked += queued.bytes();
-        let pace = if self.unasked >= self.limits.window / 4 || payload == Payload::Goodbye {
+        let goodbye = queued.payload == Payload::Goodbye;
+        let pace = if goodbye || self.unasked >= self.limits.window / 4 {
             self.unasked = 0;
             Pace::Urgent
         } else {
             Pace::Relaxed
         };
-        let envelopes = payload.envelopes();
-        if self.cursor < self.sent {
-            self.counts.resent += envelopes;
-        } else {
-            self.sent = self.cursor + 1;
-            self.counts.queued -= envelopes;
-            self.counts.in_flight += envelopes;
-            self.counts.sent += envelopes;
-        }
-        let header = Header { missed, pace, ..self.header(now) };
-        self.cursor += 1;
-        Frame { header, payload }
+        let header = Header { missed: queued.missed, pace, ..header };
+        Some(Frame { header, payload: queued.payload })
     }
 
     fn heartbeat(&self, pace: Pace, now: Duration) -> Frame {
@@ -406,8 +281,8 @@ impl Outgoing {
             from: self.ends.own,
             to: self.ends.peer,
             incarnation: self.ends.incarnation,
-            sequence: self.base.plus(self.cursor),
-            base: self.base,
+            sequence: self.backlog.next(),
+            base: self.backlog.base(),
             round: self.round,
             missed: 0,
             largest: self.limits.largest,
@@ -463,9 +338,7 @@ impl Outgoing {
     }
 
     fn longest_transfer(&self) -> Duration {
-        let in_flight = self.queue.iter().take(self.sent);
-        let largest = in_flight.map(|queued| queued.payload.len()).max().unwrap_or(0);
-        Duration::from_secs(largest as u64 / SLOWEST)
+        Duration::from_secs(self.backlog.largest_in_flight() as u64 / SLOWEST)
     }
 
     /// Whether somebody is there to hear the last words.
@@ -476,14 +349,13 @@ impl Outgoing {
     /// Whether waiting would be for nothing: all is settled, or only the goodbye is not and the peer is
     /// not there to hear it.
     pub(crate) fn awaits_nothing(&self) -> bool {
-        let goodbye = |queued: &Queued| queued.payload == Payload::Goodbye;
-        self.is_settled() || !self.listens() && self.queue.iter().all(goodbye)
+        self.is_settled() || !self.listens() && self.backlog.holds_no_envelopes()
     }
 
     /// Whether all that was accepted is settled, and the goodbye too.
     pub(crate) fn is_settled(&self) -> bool {
         let ended = self.peer.intake == Intake::Ended;
-        self.farewell == Farewell::Said && (self.queue.is_empty() || ended)
+        self.farewell == Farewell::Said && (self.backlog.is_empty() || ended)
     }
 
     /// Whether neither side waits for the other any more.
@@ -517,26 +389,12 @@ impl Outgoing {
 
     /// What was accepted and never acknowledged, in order.
     pub(crate) fn into_undelivered(self) -> impl Iterator<Item = Payload> {
-        self.queue.into_iter().map(|queued| queued.payload)
+        self.backlog.into_payloads()
     }
 
     /// How the peer stands, and all that was counted for it.
     pub(crate) fn stats(&self, now: Duration) -> PeerStats {
-        let counts = &self.counts;
-        PeerStats {
-            pid: self.ends.peer,
-            state: self.state(now),
-            accepted: counts.accepted,
-            queued: counts.queued,
-            in_flight: counts.in_flight,
-            window_bytes: counts.window_bytes as u64,
-            acknowledged: counts.acknowledged,
-            sent: counts.sent,
-            resent: counts.resent,
-            dropped: counts.dropped,
-            received: 0,
-            missed: 0,
-        }
+        PeerStats { pid: self.ends.peer, state: self.state(now), ..self.backlog.stats() }
     }
 
     fn state(&self, now: Duration) -> PeerState {
@@ -548,6 +406,11 @@ impl Outgoing {
             Presence::Left => PeerState::Left,
         }
     }
+}
+
+/// Whether a peer that takes no messages above `largest` bytes would not take it.
+fn is_too_large(payload: &Payload, largest: u32) -> bool {
+    matches!(payload, Payload::Single { msg, .. } if msg.len() > largest as usize)
 }
 
 #[cfg(test)]

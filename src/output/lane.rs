@@ -9,7 +9,7 @@ use crate::event::{Event, Reason, Rejection};
 use crate::frame::Payload;
 use crate::link::{Heard, Outgoing, Room};
 use crate::report::PeerReport;
-use crate::socket::{Context, Outlet};
+use crate::socket::{Context, Destination, Outlet};
 use crate::wire::Envelopes;
 
 /// How long a socket goes on sending the last words, at most: the peer is there, so it takes no time.
@@ -19,7 +19,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(crate) struct Lane {
     own: Pid,
     pub(crate) peer: Pid,
-    url: String,
+    destination: Destination,
     outgoing: Outgoing,
     outlet: Outlet,
 }
@@ -28,11 +28,11 @@ impl Lane {
     pub(crate) fn new(
         own: Pid,
         peer: Pid,
-        url: String,
+        destination: Destination,
         outgoing: Outgoing,
         outlet: Outlet,
     ) -> Self {
-        Self { own, peer, url, outgoing, outlet }
+        Self { own, peer, destination, outgoing, outlet }
     }
 
     /// Whether there is room for a payload of `bytes`.
@@ -88,7 +88,7 @@ impl Lane {
     /// Replaces the socket. When the process has no room for another, the old one has to do until the
     /// next time.
     fn renew(&mut self, context: &Context, now: Duration) {
-        if let Ok(outlet) = Outlet::connect(context, &self.url) {
+        if let Ok(outlet) = Outlet::connect(context, &self.destination) {
             self.outlet = outlet;
         }
         self.outgoing.handle_renewal(now);

@@ -1,12 +1,12 @@
 //! The options of a server, and its start.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
-use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -14,10 +14,11 @@ use crate::counters::{Counters, EventSink};
 use crate::envelope::Pid;
 use crate::frame::{ClusterId, Incarnation};
 use crate::input::{self, Input};
+use crate::key::{Keyring, SecretKey};
 use crate::link::{Ends, Incoming, Limits, Outgoing};
 use crate::output::{self, Output};
-use crate::server::{Mailbox, Server, Threads};
-use crate::socket::{self, Context, Inlet, Outlet};
+use crate::server::{Mailbox, Server, StartError, Threads};
+use crate::socket::{self, Context, Destination, Inlet, Outlet};
 use crate::wire::LARGEST_MESSAGE;
 
 /// How many events wait for the application.
@@ -47,6 +48,7 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 pub struct Builder<'a> {
     config: &'a Config,
     pid: Pid,
+    secret_key: Option<SecretKey>,
     outbox_capacity: usize,
     inbox_capacity: usize,
     idle_timeout: Option<Duration>,
@@ -62,6 +64,7 @@ impl<'a> Builder<'a> {
         Self {
             config,
             pid,
+            secret_key: None,
             outbox_capacity: 4_096,
             inbox_capacity: 4_096,
             idle_timeout: Some(Duration::from_secs(2)),
@@ -71,6 +74,13 @@ impl<'a> Builder<'a> {
             heartbeat: Duration::from_secs(1),
             peer_timeout: Duration::from_secs(5),
         }
+    }
+
+    /// The key by which the server proves who it is. It must be set if the configuration has public keys,
+    /// and must not be if it has none: see [security](crate#security).
+    pub fn secret_key(mut self, key: SecretKey) -> Self {
+        self.secret_key = Some(key);
+        self
     }
 
     /// How many envelopes the outbox holds: 4,096 unless set.
@@ -139,11 +149,40 @@ impl<'a> Builder<'a> {
             pid: self.pid,
             listed: self.config.pids().to_vec(),
         })?;
+        let keys = self.keys()?.map(Arc::new);
         let context = Context::new();
-        let inlet = Inlet::bind(&context, url, self.max_message.max(output::BATCH))
+        let largest = self.max_message.max(output::BATCH);
+        let inlet = Inlet::bind(&context, url, largest, keys.as_deref())
             .map_err(|source| StartError::Bind { url: url.to_owned(), source })?;
-        self.start_bound(url, limits, context, inlet)
+        self.start_bound(url, limits, context, inlet, keys.as_ref())
             .map_err(|source| StartError::System { source })
+    }
+
+    /// The server's own key and its peers', if the configuration has any.
+    fn keys(&self) -> Result<Option<Keyring>, StartError> {
+        let pid = self.pid;
+        let (secret, listed) = match (&self.secret_key, self.config.public_key(pid)) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => return Err(StartError::NoSecretKey { pid }),
+            (Some(_), None) => return Err(StartError::NoPublicKeys { pid }),
+            (Some(secret), Some(listed)) => (secret.clone(), listed),
+        };
+        let keys = self.config.pids().iter().filter_map(|pid| {
+            let key = self.config.public_key(*pid)?;
+            Some((*pid, key))
+        });
+        let mut peers: BTreeMap<_, _> = keys.collect();
+        let actual = secret.public_key();
+        if actual != listed {
+            let owner = peers.iter().find(|(_, key)| **key == actual).map(|(pid, _)| *pid);
+            return Err(StartError::WrongSecretKey { pid, actual, owner });
+        }
+        let linked = socket::libzmq();
+        if !linked.curve {
+            return Err(StartError::NoCurve { linked });
+        }
+        peers.remove(&pid);
+        Ok(Some(Keyring { secret, peers }))
     }
 
     fn limits(&self) -> Result<Limits, StartError> {
@@ -165,6 +204,7 @@ impl<'a> Builder<'a> {
         limits: Limits,
         context: Context,
         inlet: Inlet,
+        keys: Option<&Arc<Keyring>>,
     ) -> io::Result<(Mailbox, Server)> {
         let pids = self.config.pids().iter().copied();
         let peers: Vec<_> = pids.filter(|pid| *pid != self.pid).collect();
@@ -177,7 +217,7 @@ impl<'a> Builder<'a> {
         let (inbox_end, inbox) = bounded(self.inbox_capacity);
         let (feedback, feedback_end) = bounded(FEEDBACK * peers.len().max(1));
         let (stop, stop_end) = bounded(0);
-        let (incoming, outgoing) = self.links(&peers, limits, clock, &context)?;
+        let (incoming, outgoing) = self.links(&peers, limits, clock, &context, keys)?;
         let input = Input::new(input::Setup {
             own: self.pid,
             cluster: self.cluster(),
@@ -231,15 +271,17 @@ impl<'a> Builder<'a> {
         limits: Limits,
         clock: Clock,
         context: &Context,
+        keys: Option<&Arc<Keyring>>,
     ) -> io::Result<(Vec<input::Lane>, Vec<output::Lane>)> {
         let incarnation = Incarnation::draw();
         let link = |peer: &Pid| {
             let (own, peer, now) = (self.pid, *peer, clock.now());
             let ends = Ends { cluster: self.cluster(), own, peer, incarnation };
-            let url = self.config.url(peer).unwrap_or_default();
-            let outlet = Outlet::connect(context, url)?;
+            let url = self.config.url(peer).unwrap_or_default().to_owned();
+            let destination = Destination { peer, url, keys: keys.cloned() };
+            let outlet = Outlet::connect(context, &destination)?;
             let outgoing = Outgoing::new(ends, limits, now);
-            let outgoing = output::Lane::new(own, peer, url.to_owned(), outgoing, outlet);
+            let outgoing = output::Lane::new(own, peer, destination, outgoing, outlet);
             Ok((input::Lane::new(own, peer, Incoming::new(ends, limits, now)), outgoing))
         };
         peers.iter().map(link).collect()
@@ -247,69 +289,5 @@ impl<'a> Builder<'a> {
 
     fn cluster(&self) -> ClusterId {
         ClusterId::new(self.config.cluster())
-    }
-}
-
-/// Why a server did not start.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The pid is not in the configuration.
-    #[error("server {pid} is not listed in the configuration, which lists {}", list(.listed))]
-    NotListed {
-        /// The pid that was to start.
-        pid: Pid,
-        /// The pids that are listed.
-        listed: Vec<Pid>,
-    },
-    /// The server's own url cannot be bound.
-    #[error("cannot listen on {url}{}", advice(.source))]
-    Bind {
-        /// The url, from the configuration.
-        url: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The heartbeat is shorter than a millisecond, or longer than a third of the peer timeout.
-    #[error(
-        "a heartbeat of {heartbeat:?} does not go with a peer timeout of {peer_timeout:?}: \
-         it must be at least 1 ms and at most a third of that"
-    )]
-    Heartbeat {
-        /// How often a sign of life was to be given.
-        heartbeat: Duration,
-        /// How long a peer was to be silent before it counts as down.
-        peer_timeout: Duration,
-    },
-    /// The largest message is larger than a frame can hold.
-    #[error("messages of {bytes} bytes are too large: the most that can be allowed is {most}")]
-    MaxMessage {
-        /// What was to be the largest message.
-        bytes: usize,
-        /// The most it can be.
-        most: usize,
-    },
-    /// The system has no sockets or threads left.
-    #[error("the system has not enough sockets or threads for the server")]
-    System {
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-fn list(pids: &[Pid]) -> String {
-    pids.iter().map(Pid::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            " (another program holds it: end that program, or give the server another url in every \
-             server's configuration)"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            " (it is no address of this machine: run the server where its url points, or correct the url)"
-        }
-        _ => "",
     }
 }

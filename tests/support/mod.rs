@@ -2,18 +2,24 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod addresses;
 pub mod audit;
+pub mod keys;
 pub mod load;
 pub mod mesh;
+#[cfg(target_os = "linux")]
+pub mod netns;
 mod pipe;
 pub mod process;
 pub mod proxy;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Receiver, Server};
 use tempfile::TempDir;
+
+use addresses::{bind_free, free_addresses};
 
 /// Longer than anything takes on a busy machine: a test that waits for it has failed.
 pub const BOUND: Duration = Duration::from_secs(60);
@@ -39,7 +45,9 @@ impl Cluster {
             Transport::Ipc => {
                 (1..=total).map(|n| format!("ipc://{}/{n}", folder.path().display())).collect()
             }
-            Transport::Tcp => free_addresses(total).iter().map(ToString::to_string).collect(),
+            Transport::Tcp => {
+                free_addresses(total).unwrap().iter().map(ToString::to_string).collect()
+            }
         };
         let text = config_text(&urls);
         Self { config: text.parse().unwrap(), text, folder }
@@ -65,29 +73,8 @@ pub fn config_text(urls: &[String]) -> String {
 
 /// Ports that the system has just handed out, all different.
 pub fn free_ports(count: u32) -> Vec<u16> {
-    let ports = bind_free(Ipv4Addr::LOCALHOST, count);
-    ports.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
-}
-
-/// Addresses that nobody else takes meanwhile: other processes have other hosts, and a connection never
-/// comes from there.
-pub fn free_addresses(count: u32) -> Vec<SocketAddr> {
-    let listeners = bind_free(own_host(), count);
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
-}
-
-fn bind_free(host: Ipv4Addr, count: u32) -> Vec<TcpListener> {
-    (0..count).map(|_| TcpListener::bind((host, 0)).unwrap()).collect()
-}
-
-/// A loopback address of this process, where the system has more than one.
-fn own_host() -> Ipv4Addr {
-    if cfg!(target_os = "linux") {
-        let [_, high, mid, low] = std::process::id().to_be_bytes();
-        Ipv4Addr::new(127, 64 | high, mid, low)
-    } else {
-        Ipv4Addr::LOCALHOST
-    }
+    let listeners = bind_free(Ipv4Addr::LOCALHOST, count).unwrap();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// The next envelope, or a failed test.

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
+use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 
 pub use super::pipe::Mode;
@@ -177,7 +178,7 @@ impl Engine {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            let touched: BTreeSet<_> = events.iter().map(mio::event::Event::token).collect();
+            let touched: BTreeSet<_> = events.iter().map(Event::token).collect();
             if touched.contains(&WAKER) && self.obey(commands) == Orders::Over {
                 return Ok(());
             }

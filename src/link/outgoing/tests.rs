@@ -1,9 +1,11 @@
 //! The sending half by itself, as scripts with times: what peers can only say when they err or lie, and
 //! what a healthy peer never brings about.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::envelope::Pid;
-use crate::frame::ClusterId;
+use crate::frame::{ClusterId, Sequence};
 
 const OWN: u64 = 7;
 const PEER: u64 = 8;

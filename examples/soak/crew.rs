@@ -1,0 +1,220 @@
+//! The processes, and what they tell.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use nix::sys::signal::{Signal, kill};
+
+use crate::support::addresses::free_addresses;
+use crate::support::proxy::Proxy;
+use crate::tally::{Role, Tally};
+use crate::{REFRESH, Result, SERVERS};
+
+/// All servers, and the proxy between them.
+pub(crate) struct Crew {
+    pub(crate) proxy: Proxy,
+    /// The configuration of each server: it finds the others by way of the proxy.
+    configs: Vec<String>,
+    members: Vec<Option<Member>>,
+    tallies: BTreeMap<u32, Tally>,
+    news: Receiver<News>,
+    tell: Sender<News>,
+    generations: u32,
+    seed: u64,
+}
+
+/// A running process.
+struct Member {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    /// Passes on what it tells.
+    reader: Option<JoinHandle<()>>,
+    generation: u32,
+}
+
+struct News {
+    generation: u32,
+    tally: Tally,
+}
+
+impl Crew {
+    pub(crate) fn start(seed: u64) -> Result<Self> {
+        let addresses = free_addresses(u32::try_from(SERVERS)?)?;
+        let urls: Vec<_> = addresses.iter().map(|address| format!("tcp://{address}")).collect();
+        let others = |own: usize| (0..SERVERS).filter(move |other| *other != own);
+        let backs: Vec<_> =
+            (0..SERVERS).flat_map(others).map(|other| urls[other].clone()).collect();
+        let proxy = Proxy::start(seed, &backs)?;
+        let mut fronts = proxy.fronts().iter().cloned();
+        let mut configs = Vec::new();
+        for own in 0..SERVERS {
+            let mut seen = urls.clone();
+            others(own).zip(&mut fronts).for_each(|(other, front)| seen[other] = front);
+            let server = |(mypid, url)| serde_json::json!({"mypid": mypid, "url": url});
+            let servers: Vec<_> = (1..).zip(seen).map(server).collect();
+            let object = serde_json::json!({"total": SERVERS, "Servers": servers});
+            configs.push(serde_json::json!({ "object": object }).to_string());
+        }
+        let (tell, news) = unbounded();
+        let members = (0..SERVERS).map(|_| None).collect();
+        let tallies = BTreeMap::new();
+        let mut crew = Self { proxy, configs, members, tallies, news, tell, generations: 0, seed };
+        (0..SERVERS).try_for_each(|server| crew.spawn(server))?;
+        Ok(crew)
+    }
+
+    /// The route of the proxy from one server to another.
+    pub(crate) fn route(from: usize, to: usize) -> usize {
+        from * (SERVERS - 1) + if to > from { to - 1 } else { to }
+    }
+
+    /// Starts a server, unless it runs.
+    pub(crate) fn spawn(&mut self, server: usize) -> Result<()> {
+        if self.members[server].is_some() {
+            return Ok(());
+        }
+        self.generations += 1;
+        let generation = self.generations;
+        let config = self.configs[server].clone();
+        let role = Role { config, server, generation, seed: self.seed };
+        let mut child = Command::new(env::current_exe()?)
+            .args(["--role", &serde_json::to_string(&role)?])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().ok_or("a child has no stdout")?;
+        let tell = self.tell.clone();
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(std::result::Result::ok) {
+                // One that was killed may have been cut short.
+                let Ok(tally) = serde_json::from_str(&line) else { return };
+                let _ = tell.send(News { generation, tally });
+            }
+        });
+        self.members[server] = Some(Member { child, stdin, reader: Some(reader), generation });
+        Ok(())
+    }
+
+    pub(crate) fn signal(&self, server: usize, signal: Signal) -> Result<()> {
+        if let Some(member) = &self.members[server] {
+            kill(nix::unistd::Pid::from_raw(member.child.id().try_into()?), signal)?;
+        }
+        Ok(())
+    }
+
+    /// The end that no process can prepare for.
+    pub(crate) fn kill(&mut self, server: usize) -> Result<()> {
+        if let Some(mut member) = self.members[server].take() {
+            member.child.kill()?;
+            member.child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Hears what the processes tell until then. One that has ended has failed.
+    pub(crate) fn listen_until(&mut self, then: Instant) -> Result<()> {
+        loop {
+            match self.news.recv_deadline(then) {
+                Ok(News { generation, tally }) => drop(self.tallies.insert(generation, tally)),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return Err("nobody tells anything".into()),
+            }
+        }
+        for (server, member) in (1..).zip(self.members.iter_mut()) {
+            let ended = member.as_mut().map(|member| member.child.try_wait()).transpose()?;
+            if let Some(status) = ended.flatten() {
+                return Err(format!("server {server} has ended by itself: {status}").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets all servers say a last word, and waits for them to end.
+    pub(crate) fn finish(&mut self, deadline: Instant) -> Result<()> {
+        for member in self.members.iter_mut().flatten() {
+            let stdin = member.stdin.as_mut().ok_or("a child has no stdin")?;
+            writeln!(stdin, "finish")?;
+        }
+        let mut running: Vec<_> = (0..SERVERS).collect();
+        while !running.is_empty() && Instant::now() < deadline {
+            if let Ok(News { generation, tally }) = self.news.recv_timeout(REFRESH) {
+                self.tallies.insert(generation, tally);
+            }
+            running.retain(|server| {
+                let child = self.members[*server].as_mut().map(|member| &mut member.child);
+                matches!(child.map(Child::try_wait), Some(Ok(None)))
+            });
+        }
+        for (server, member) in self.members.iter_mut().enumerate() {
+            let reader = member.as_mut().and_then(|member| member.reader.take());
+            if let Some(reader) = reader.filter(|_| !running.contains(&server)) {
+                reader.join().map_err(|_| "a reader panicked")?;
+            }
+        }
+        self.tallies.extend(self.news.try_iter().map(|news| (news.generation, news.tally)));
+        Ok(())
+    }
+
+    pub(crate) fn audit(&self) -> Audit {
+        let mut total = Tally::default();
+        self.tallies.values().for_each(|tally| total.add(tally));
+        let mut unheard = Vec::new();
+        let now: Vec<_> = self.members.iter().map(|m| m.as_ref().map(|m| m.generation)).collect();
+        for (receiver, generation) in now.iter().enumerate() {
+            let tally = generation.and_then(|generation| self.tallies.get(&generation));
+            let heard = tally.map_or([None; SERVERS], |tally| tally.last_words);
+            let others = (0..SERVERS).filter(|sender| *sender != receiver);
+            unheard.extend(
+                others
+                    .filter(|s| heard[*s] != now[*s] || now[*s].is_none())
+                    .map(|s| (s + 1, receiver + 1)),
+            );
+        }
+        Audit { total, unheard, processes: self.generations }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for server in 0..SERVERS {
+            // It may have ended by itself.
+            let _ = self.kill(server);
+        }
+    }
+}
+
+/// What came of it.
+pub(crate) struct Audit {
+    total: Tally,
+    /// Whose last word was not heard by whom.
+    unheard: Vec<(usize, usize)>,
+    processes: u32,
+}
+
+impl Audit {
+    pub(crate) fn is_clean(&self) -> bool {
+        self.total.is_clean() && self.unheard.is_empty()
+    }
+
+    /// In the middle of it.
+    pub(crate) fn line(&self) -> String {
+        self.total.to_string()
+    }
+}
+
+impl fmt::Display for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} processes: {}", self.processes, self.total)?;
+        if !self.unheard.is_empty() {
+            writeln!(f, "last words unheard (from, by): {:?}", self.unheard)?;
+        }
+        f.write_str(if self.is_clean() { "clean" } else { "NOT CLEAN" })
+    }
+}

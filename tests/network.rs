@@ -1,0 +1,126 @@
+//! The same on a real network, as far as one machine has one: the kernel resets connections, packets get
+//! lost, and the line is cut one way or both. Two network namespaces stand for two machines, which takes
+//! root on Linux; elsewhere these tests say why they are skipped.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use raft_cluster::{Builder, Event, Mailbox, PeerState, Pid, Server};
+use support::load::{await_stats, under_load};
+use support::netns::Machines;
+
+/// Two machines, unless the test is to be skipped.
+fn machines() -> Option<Machines> {
+    Machines::new().inspect_err(|reason| println!("skipped: {reason}")).ok()
+}
+
+/// A server on each machine.
+fn start(
+    machines: &Machines,
+    options: impl for<'a> Fn(Builder<'a>) -> Builder<'a> + Sync,
+) -> Vec<(Mailbox, Server)> {
+    let config = machines.config();
+    let start = |pid| options(Server::builder(&config, Pid::new(pid)).idle_timeout(None)).start();
+    vec![machines.on(0, || start(1).unwrap()), machines.on(1, || start(2).unwrap())]
+}
+
+fn small(builder: Builder<'_>) -> Builder<'_> {
+    builder.window(1 << 20).outbox_capacity(64)
+}
+
+/// Waits until so many more messages have been acknowledged each way.
+fn await_progress(servers: &[Server], messages: u64) {
+    for (server, peer) in servers.iter().zip([2, 1]) {
+        let before = server.stats().peer(Pid::new(peer)).unwrap().acknowledged;
+        await_stats(server, peer, |stats| stats.acknowledged >= before + messages);
+    }
+}
+
+#[test]
+fn resets_by_the_kernel_lose_nothing() {
+    const ROUNDS: usize = 50;
+    let Some(machines) = machines() else { return };
+    let servers = start(&machines, |builder| small(builder).heartbeat(Duration::from_millis(100)));
+    let mut resets = 0;
+    let outcome = under_load(servers, 256, |servers| {
+        for round in 0..ROUNDS {
+            await_progress(servers, 1);
+            resets += machines.reset_connections(round % 2);
+        }
+        await_progress(servers, 1);
+    });
+    outcome.assert_clean();
+    println!("{resets} resets, {} messages resent", outcome.resent());
+    if resets == 0 {
+        println!("skipped: this kernel cannot reset connections");
+    }
+    assert_eq!(outcome.count(|event| matches!(event, Event::Down(_))), 0);
+}
+
+#[test]
+fn a_network_that_loses_and_delays_packets_loses_no_messages() {
+    let Some(machines) = machines() else { return };
+    match machines.impair() {
+        Ok(impairment) => println!("{impairment:?}"),
+        Err(reason) => return println!("skipped: {reason}"),
+    }
+    let servers = start(&machines, small);
+    let outcome = under_load(servers, 256, |servers| await_progress(servers, 10_000));
+    outcome.assert_clean();
+    println!("{:?}, {} resent", outcome.verdict(), outcome.resent());
+    assert_eq!(outcome.count(|event| matches!(event, Event::Down(_))), 0);
+}
+
+/// Cuts the line from these machines until the peer timeout has passed, and checks how soon all is well
+/// once it is joined again.
+fn assert_recovers_from_partition(cut: &[usize]) {
+    /// Once a connection is possible again.
+    const RECOVERY: Duration = Duration::from_secs(2);
+    let Some(machines) = machines() else { return };
+    let servers = start(&machines, small);
+    let mut took = Duration::ZERO;
+    let outcome = under_load(servers, 256, |servers| {
+        await_progress(servers, 1_000);
+        cut.iter().for_each(|from| machines.cut(*from));
+        for (server, peer) in servers.iter().zip([2, 1]) {
+            // The one who hears the other is not heard, and in the end hears nothing either, since TCP
+            // sends nothing more to somebody who does not answer.
+            let hears = !cut.contains(&(peer as usize - 1));
+            await_stats(server, peer, |stats| match stats.state {
+                PeerState::OneWay => hears,
+                state => state == PeerState::Down,
+            });
+        }
+        cut.iter().for_each(|from| machines.join(*from));
+        let joined = Instant::now();
+        await_progress(servers, 1);
+        took = joined.elapsed();
+    });
+    println!("cut from {cut:?}: recovered in {took:?}");
+    assert!(took < RECOVERY, "{took:?}");
+    for (sender, receiver) in [(0, 1), (1, 0)] {
+        let verdict = outcome.audits[receiver][sender].verdict(outcome.sent[sender]);
+        let sending = &outcome.reports[sender].stats.peers[0];
+        let receiving = &outcome.reports[receiver].stats.peers[0];
+        assert_eq!((verdict.repeated, verdict.reordered), (0, 0));
+        assert_eq!(verdict.lost, sending.dropped.peer_down);
+        assert_eq!(verdict.lost, receiving.missed);
+    }
+}
+
+#[test]
+fn a_partition_one_way_heals_soon() {
+    assert_recovers_from_partition(&[0]);
+}
+
+#[test]
+fn a_partition_the_other_way_heals_soon() {
+    assert_recovers_from_partition(&[1]);
+}
+
+#[test]
+fn a_partition_both_ways_heals_soon() {
+    assert_recovers_from_partition(&[0, 1]);
+}

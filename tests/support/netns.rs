@@ -1,0 +1,169 @@
+//! Two machines in one: two network namespaces, joined by a pair of interfaces whose traffic can be lost,
+//! delayed or cut off.
+
+use std::fs::File;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
+use nix::unistd::Uid;
+use raft_cluster::Config;
+
+use super::config_text;
+
+/// Nobody has this address: what is sent to it is lost, as on a line that is cut.
+const NOWHERE: &str = "02:00:00:00:00:99";
+
+/// Two namespaces, one for each server. They are removed when it goes out of scope.
+pub struct Machines {
+    names: [String; 2],
+    hardware: [String; 2],
+}
+
+/// What a lossy network does here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Impairment {
+    /// It loses 5 % of all packets, and delays the others by 50 ms, 20 ms more or less.
+    LossAndDelay,
+    /// It loses 5 %. The kernel has no `netem`, which could delay packets.
+    Loss,
+}
+
+impl Machines {
+    /// The machines, or why there can be none here.
+    pub fn new() -> Result<Self, String> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        if !Uid::effective().is_root() {
+            return Err("only root can make network namespaces".to_owned());
+        }
+        for tool in ["ip", "tc", "ss"] {
+            run(tool, &["-V"])?;
+        }
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = |side| format!("raft-{}-{made}{side}", std::process::id());
+        let mut machines =
+            Self { names: [name('a'), name('b')], hardware: [String::new(), String::new()] };
+        for name in &machines.names {
+            run("ip", &["netns", "add", name])?;
+        }
+        let [a, b] = &machines.names;
+        run("ip", &["-n", a, "link", "add", "veth", "type", "veth", "peer", "veth", "netns", b])?;
+        for side in [0, 1] {
+            machines.ip(side, &["addr", "add", &format!("{}/24", address(side)), "dev", "veth"])?;
+            machines.ip(side, &["link", "set", "veth", "up"])?;
+            machines.ip(side, &["link", "set", "lo", "up"])?;
+            machines.hardware[side] = machines.hardware_address(side)?;
+        }
+        for from in [0, 1] {
+            machines.join(from);
+        }
+        Ok(machines)
+    }
+
+    /// Servers 1 and 2, one on each machine.
+    pub fn config(&self) -> Config {
+        let url = |side| format!("{}:{}", address(side), 4_000 + side);
+        config_text(&[url(0), url(1)]).parse().unwrap()
+    }
+
+    /// Does something on one machine: what sockets and threads come of it stay there.
+    pub fn on<T: Send>(&self, side: usize, action: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(format!("/var/run/netns/{}", self.names[side])).unwrap();
+        let inside = move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            action()
+        };
+        thread::scope(|scope| scope.spawn(inside).join().unwrap())
+    }
+
+    /// Lets nothing through that goes from this machine to the other.
+    pub fn cut(&self, from: usize) {
+        self.send_to(from, NOWHERE);
+    }
+
+    /// Lets everything through again.
+    pub fn join(&self, from: usize) {
+        self.send_to(from, &self.hardware[1 - from]);
+    }
+
+    fn send_to(&self, from: usize, hardware: &str) {
+        let to = address(1 - from);
+        let neighbour = ["neigh", "replace", &to, "lladdr", hardware, "dev", "veth"];
+        self.ip(from, &[&neighbour[..], &["nud", "permanent"]].concat()).unwrap();
+    }
+
+    /// Makes the network between the machines a bad one, as far as this kernel can.
+    pub fn impair(&self) -> Result<Impairment, String> {
+        let netem = ["qdisc", "add", "dev", "veth", "root", "netem", "loss", "5%", "delay"];
+        let netem = [&netem[..], &["50ms", "20ms"]].concat();
+        if (0..2).all(|side| self.tc(side, &netem).is_ok()) {
+            return Ok(Impairment::LossAndDelay);
+        }
+        (0..2).try_for_each(|side| self.lose(side))?;
+        Ok(Impairment::Loss)
+    }
+
+    /// Sends one packet in 20 into a queue that holds none.
+    fn lose(&self, side: usize) -> Result<(), String> {
+        /// Loads a random number and returns the class of those below a 20th of all.
+        const ONE_IN_20: &str = "4,32 0 0 4294963256,53 1 0 214748364,6 0 0 65538,6 0 0 0,";
+        let commands = [
+            "qdisc add dev veth root handle 1: htb default 1 r2q 100000",
+            "class add dev veth parent 1: classid 1:1 htb rate 10gbit",
+            "class add dev veth parent 1: classid 1:2 htb rate 10gbit",
+            "qdisc add dev veth parent 1:2 pfifo limit 0",
+        ];
+        for command in commands {
+            self.tc(side, &command.split(' ').collect::<Vec<_>>())?;
+        }
+        let filter = "filter add dev veth parent 1: protocol all prio 1 bpf bytecode";
+        let filter: Vec<_> = filter.split(' ').chain([ONE_IN_20]).collect();
+        self.tc(side, &filter)?;
+        Ok(())
+    }
+
+    /// Resets every connection of one machine, and tells how many there were.
+    pub fn reset_connections(&self, side: usize) -> usize {
+        let ss = ["netns", "exec", &self.names[side], "ss", "-K", "-tnH", "state", "established"];
+        run("ip", &ss).unwrap().lines().count()
+    }
+
+    fn hardware_address(&self, side: usize) -> Result<String, String> {
+        let link = self.ip(side, &["-o", "link", "show", "veth"])?;
+        let mut words = link.split_whitespace().skip_while(|word| *word != "link/ether");
+        words.nth(1).map(str::to_owned).ok_or(link.clone())
+    }
+
+    fn ip(&self, side: usize, arguments: &[&str]) -> Result<String, String> {
+        run("ip", &[&["-n", &self.names[side]], arguments].concat())
+    }
+
+    fn tc(&self, side: usize, arguments: &[&str]) -> Result<String, String> {
+        run("tc", &[&["-n", &self.names[side]], arguments].concat())
+    }
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        for name in &self.names {
+            // One that was never made cannot be removed.
+            let _ = run("ip", &["netns", "del", name]);
+        }
+    }
+}
+
+fn address(side: usize) -> String {
+    format!("10.77.0.{}", side + 1)
+}
+
+/// What a command says, or what is wrong with it.
+fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let told = Command::new(program).args(arguments).output();
+    let output = told.map_err(|error| format!("{program} cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program} {} fails: {}", arguments.join(" "), complaint.trim()))
+}
