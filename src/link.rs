@@ -21,6 +21,8 @@
 //! Time is an argument: the time since the server started.
 
 mod incoming;
+#[cfg(test)]
+mod model;
 mod outgoing;
 #[cfg(test)]
 mod sim;

@@ -421,3 +421,8 @@ enum Recognised {
     Stale,
     New,
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod timeless;

@@ -415,3 +415,5 @@ fn is_too_large(payload: &Payload, largest: u32) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timeless;

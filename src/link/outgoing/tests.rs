@@ -106,6 +106,19 @@ fn a_peer_that_does_not_confirm_holds_nobody_up_after_the_timeout() {
 }
 
 #[test]
+fn a_pause_of_this_process_is_not_held_against_the_peer() {
+    let mut outgoing = outgoing();
+    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    while outgoing.room(100, at(2)) == Room::Yes {
+        outgoing.push(batch());
+    }
+    outgoing.forgive(at(60_000));
+    assert_eq!(outgoing.room(100, at(65_000)), Room::Wait);
+    assert!(!outgoing.wants_renewal(at(62_000)));
+    assert_eq!(outgoing.room(100, at(65_001)), Room::Refuse(Reason::PeerDown));
+}
+
+#[test]
 fn the_missed_are_told_with_the_frame_after_them() {
     let mut outgoing = outgoing();
     outgoing.push(batch());

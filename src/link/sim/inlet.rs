@@ -9,7 +9,7 @@ use crate::event::Rejection;
 use crate::frame::{Frame, Incarnation, Payload, Progress};
 use crate::link::sim::audit::{Audit, ProcessId};
 use crate::link::sim::letter::Record;
-use crate::link::sim::plan::{HEARTBEAT, Plan};
+use crate::link::sim::plan::{HEARTBEAT, PEER_TIMEOUT, Plan};
 use crate::link::sim::process::{NEVER, Phase};
 use crate::link::{Ends, FRAME_OVERHEAD, Feedback, Handled, Incoming, Limits, Presence, Sighting};
 
@@ -32,6 +32,7 @@ pub(super) struct Inlet {
     feedback_capacity: usize,
     turn: usize,
     vigil: Vigil,
+    ran_at: Duration,
     /// When it wakes.
     pub(super) due: Duration,
 }
@@ -45,6 +46,8 @@ struct Lane {
     standing: Standing,
     /// The process that is listened to.
     speaker: Option<ProcessId>,
+    /// For how long the thread has been awake and heard nothing.
+    silence: Duration,
 }
 
 /// How a peer stands, as the application was told.
@@ -80,6 +83,7 @@ impl Inlet {
             entering: None,
             standing: Standing::Unknown,
             speaker: None,
+            silence: Duration::ZERO,
         });
         Self {
             own,
@@ -92,6 +96,7 @@ impl Inlet {
             feedback_capacity: plan.feedback,
             turn: 0,
             vigil: Vigil::new(HEARTBEAT, now),
+            ran_at: now,
             due: now,
         }
     }
@@ -154,6 +159,9 @@ impl Inlet {
         if let Some(pause) = self.vigil.wake(now) {
             self.lanes.iter_mut().for_each(|lane| lane.incoming.forgive(pause));
         }
+        let awake = (now - self.ran_at).min(HEARTBEAT);
+        self.lanes.iter_mut().for_each(|lane| lane.silence += awake);
+        self.ran_at = now;
         for frame in self.socket.drain(..self.socket.len().min(FRAMES_AT_ONCE)) {
             let from = frame.header.from;
             let lane = self.lanes.iter_mut().find(|lane| lane.peer == from).unwrap();
@@ -162,9 +170,8 @@ impl Inlet {
         }
         self.fill_inbox(audit, now);
         if self.socket.is_empty() {
-            self.lanes.iter_mut().for_each(|lane| lane.incoming.handle_timeout(now));
+            self.lanes.iter_mut().for_each(|lane| lane.handle_timeout(now));
         }
-        self.lanes.iter_mut().for_each(Lane::see);
     }
 
     fn fill_inbox(&mut self, audit: &mut Audit, now: Duration) {
@@ -204,6 +211,7 @@ impl Inlet {
         }
         let more = (!self.socket.is_empty()).then_some(now);
         let lanes = self.lanes.iter().filter_map(|lane| lane.incoming.poll_timeout());
+        let lanes = lanes.map(|due| due.min(now + HEARTBEAT));
         self.due = lanes.chain(retry).chain(more).min().unwrap_or(NEVER);
         self.vigil.sleep(Some(self.due.max(now)));
     }
@@ -230,7 +238,7 @@ impl Lane {
             Ok(Handled::Known) | Err(Rejection::Conflict(_)) => {}
             Ok(Handled::Fresh) => {
                 self.entering = None;
-                self.speaker = Some(Incarnation::to_wire(incarnation));
+                self.speaker = Some(incarnation.to_wire());
                 let first = self.standing == Standing::Unknown;
                 let sighting = (!first).then(|| self.incoming.poll_sighting());
                 assert!(matches!(sighting, None | Some(Some(Sighting::Restarted))));
@@ -238,7 +246,17 @@ impl Lane {
             }
             Err(rejection) => panic!("rejected: {rejection}"),
         }
+        if self.speaker == Some(incarnation.to_wire()) {
+            self.silence = Duration::ZERO;
+        }
         self.see();
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        self.incoming.handle_timeout(now);
+        self.see();
+        let noticed = self.standing != Standing::Up || self.silence < PEER_TIMEOUT + HEARTBEAT * 2;
+        assert!(noticed, "{}: nobody noticed the silence", self.peer);
     }
 
     /// Takes note of how the peer stands, and checks that the change makes sense.
@@ -248,7 +266,7 @@ impl Lane {
                 (Standing::Unknown | Standing::Succeeded | Standing::Down, Sighting::Up) => {
                     Standing::Up
                 }
-                (Standing::Up, Sighting::Down) => Standing::Down,
+                (Standing::Up, Sighting::Down) if self.silence > PEER_TIMEOUT / 2 => Standing::Down,
                 (Standing::Up | Standing::Down, Sighting::Left) => Standing::Left,
                 (standing, sighting) => panic!("{}: {sighting:?} while {standing:?}", self.peer),
             };
@@ -292,6 +310,7 @@ impl Lane {
         }
         self.entering = None;
         self.incoming.pop(now);
+        self.see();
         Entered::All(fitting)
     }
 
@@ -300,6 +319,7 @@ impl Lane {
         while let Some(arrival) = self.incoming.front() {
             assert_eq!(arrival.payload, Payload::Goodbye, "taken although the inbox is closed");
             self.incoming.pop(now);
+            self.see();
         }
     }
 }

@@ -17,10 +17,6 @@ use crate::link::sim::process::{LINGER, NEVER, PATIENCE, Phase, Process, Socket,
 /// How long what one fault does lasts, at most. Longer than the peer timeout.
 const LONGEST: Duration = Duration::from_secs(8);
 
-/// How long after the last fault everything is settled, at most: a socket that is stuck has to be
-/// replaced first.
-const RECOVERY: Duration = Duration::from_secs(12);
-
 pub(super) struct World {
     pub(super) now: Duration,
     rng: Rng,
@@ -87,9 +83,20 @@ impl World {
         }
         self.network.traffic = Default::default();
         let pending = self.pending() + self.unsent() * self.plan.servers as usize;
-        let deadline = self.now + RECOVERY;
+        let deadline = self.now + self.recovery();
         assert!(self.run_until(deadline, Self::is_quiet), "not settled:\n{}", self.describe());
         self.check_traffic(pending);
+    }
+
+    /// How long after the last fault everything is settled, at most.
+    fn recovery(&self) -> Duration {
+        let Plan { faults, clock, .. } = &self.plan;
+        // A stuck socket has to be replaced first, who was heard wrongly has to be silent, and a peer that
+        // ends holds others up until it is missed.
+        let slow = faults.contains(&Fault::Stick) || faults.contains(&Fault::Usurp);
+        let ending = self.processes.iter().any(|process| process.phase != Phase::Open);
+        let slow = slow || ending || *clock == WallClock::SetBack;
+        if slow { PEER_TIMEOUT * 2 } else { HEARTBEAT * 2 }
     }
 
     /// Without anything to do, the servers exchange heartbeats and nothing else.

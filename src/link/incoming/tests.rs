@@ -1,0 +1,148 @@
+//! The receiving half by itself, as scripts with times: how soon it answers what.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::envelope::Pid;
+use crate::frame::ClusterId;
+
+const PEER: u64 = 8;
+
+fn at(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn incoming(window: usize) -> Incoming {
+    let ends = Ends {
+        cluster: ClusterId::new(None),
+        own: Pid::new(1),
+        peer: Pid::new(2),
+        incarnation: Incarnation::from_wire(7).unwrap(),
+    };
+    let limits = Limits { window, largest: 100, heartbeat: at(1_000), peer_timeout: at(5_000) };
+    Incoming::new(ends, limits, at(0))
+}
+
+fn header(incarnation: u64, sequence: u64) -> Header {
+    Header {
+        cluster: ClusterId::new(None),
+        from: Pid::new(2),
+        to: Pid::new(1),
+        incarnation: Incarnation::from_wire(incarnation).unwrap(),
+        sequence: Sequence::from_wire(sequence).unwrap(),
+        base: Sequence::FIRST,
+        round: Round::FIRST,
+        missed: 0,
+        largest: 100,
+        pace: Pace::Relaxed,
+        progress: Progress::Running,
+        acknowledgement: Acknowledgement::NONE,
+    }
+}
+
+fn batch(sequence: u64) -> Frame {
+    let payload = Payload::Batch { envelopes: 2, body: Bytes::from_static(&[0; 100]) };
+    Frame { header: header(PEER, sequence), payload }
+}
+
+fn heartbeat(sequence: u64) -> Frame {
+    Frame { header: header(PEER, sequence), payload: Payload::Heartbeat }
+}
+
+fn urgent(frame: Frame) -> Frame {
+    Frame { header: Header { pace: Pace::Urgent, ..frame.header }, ..frame }
+}
+
+impl Incoming {
+    /// Takes a frame and tells how urgent what it has to say is, if it has anything to say.
+    fn takes(&mut self, frame: Frame, millis: u64) -> Option<Urgency> {
+        self.handle_frame(frame, at(millis)).unwrap();
+        self.poll_heard().map(|heard| heard.urgency)
+    }
+}
+
+#[test]
+fn an_acknowledgement_waits_for_company_unless_it_is_wanted_at_once() {
+    let mut incoming = incoming(10_000);
+    incoming.takes(heartbeat(1), 0);
+    assert_eq!(incoming.takes(batch(1), 1), None);
+    incoming.pop(at(2));
+    assert_eq!(incoming.poll_timeout(), Some(at(12)));
+    incoming.handle_timeout(at(12));
+    let heard = incoming.poll_heard().unwrap();
+    assert_eq!((heard.urgency, heard.owed.next.to_wire()), (Urgency::Now, 2));
+    assert_eq!(incoming.takes(urgent(batch(2)), 13), None);
+    incoming.pop(at(14));
+    let heard = incoming.poll_heard().unwrap();
+    assert_eq!((heard.urgency, heard.owed.next.to_wire()), (Urgency::Now, 3));
+}
+
+#[test]
+fn a_gap_is_answered_once_for_each_round_and_again_for_each_heartbeat() {
+    let mut incoming = incoming(10_000);
+    incoming.takes(heartbeat(1), 0);
+    assert_eq!(incoming.takes(batch(2), 1), Some(Urgency::Now));
+    assert_eq!(incoming.takes(batch(3), 2), None);
+    assert_eq!(incoming.takes(heartbeat(4), 3), Some(Urgency::Now));
+    let mut again = batch(2);
+    again.header.round = Round::FIRST.next();
+    assert_eq!(incoming.takes(again, 4), Some(Urgency::Now));
+}
+
+#[test]
+fn only_a_heartbeat_that_asks_is_answered() {
+    let mut incoming = incoming(10_000);
+    assert_eq!(incoming.takes(heartbeat(1), 0), Some(Urgency::Now));
+    assert_eq!(incoming.takes(heartbeat(1), 1), Some(Urgency::CanWait));
+    assert_eq!(incoming.takes(urgent(heartbeat(1)), 2), Some(Urgency::Now));
+}
+
+#[test]
+fn a_repeat_is_acknowledged_again() {
+    let mut incoming = incoming(10_000);
+    incoming.takes(batch(1), 0);
+    incoming.pop(at(1));
+    incoming.handle_timeout(at(11));
+    incoming.poll_heard();
+    assert_eq!(incoming.takes(batch(1), 20), None);
+    assert_eq!(incoming.front(), None);
+    assert_eq!(incoming.poll_timeout(), Some(at(30)));
+}
+
+#[test]
+fn what_finds_no_room_is_asked_for_when_half_the_window_is_free() {
+    let mut incoming = incoming(1_000);
+    for sequence in 1..=4 {
+        incoming.takes(batch(sequence), 0);
+    }
+    assert_eq!(incoming.takes(batch(5), 1), None);
+    // It would find no room either: nothing is asked for.
+    assert_eq!(incoming.takes(batch(6), 2), None);
+    assert_eq!(incoming.takes(heartbeat(7), 3), Some(Urgency::CanWait));
+    incoming.pop(at(4));
+    assert_eq!(incoming.poll_heard(), None);
+    incoming.pop(at(5));
+    let heard = incoming.poll_heard().unwrap();
+    assert_eq!((heard.urgency, heard.owed.next.to_wire()), (Urgency::Now, 3));
+    assert_eq!(heard.owed.gap, Some(Round::FIRST));
+}
+
+#[test]
+fn a_newer_process_is_heard_at_once_and_an_older_one_after_a_silence() {
+    let mut incoming = incoming(10_000);
+    incoming.takes(heartbeat(1), 0);
+    let from = |incarnation| Frame { header: header(incarnation, 1), payload: Payload::Heartbeat };
+    assert_eq!(incoming.handle_frame(from(PEER + 1), at(1)), Ok(Handled::Fresh));
+    assert_eq!(incoming.handle_frame(from(PEER), at(2)), Ok(Handled::Known));
+    let conflict = Err(Rejection::Conflict(Pid::new(2)));
+    assert_eq!(incoming.handle_frame(from(PEER - 1), at(3)), conflict);
+    assert_eq!(incoming.handle_frame(from(PEER - 1), at(5_001)), Ok(Handled::Fresh));
+    // The newer one was not gone: it is heard once its frames cannot be late ones.
+    assert_eq!(incoming.handle_frame(from(PEER + 1), at(10_000)), Ok(Handled::Known));
+    assert_eq!(incoming.handle_frame(from(PEER + 1), at(10_001)), Ok(Handled::Fresh));
+    assert_eq!(incoming.handle_frame(from(PEER + 1), at(12_000)), Ok(Handled::Known));
+    assert_eq!(incoming.handle_frame(from(PEER - 1), at(15_001)), conflict);
+    let sightings: Vec<_> = std::iter::from_fn(|| incoming.poll_sighting()).collect();
+    let other = [Sighting::Restarted, Sighting::Up];
+    assert_eq!(sightings, [&[Sighting::Up][..], &other, &other, &other].concat());
+}
