@@ -126,6 +126,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::panic,
+        clippy::print_stdout,
         clippy::print_stderr,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss
