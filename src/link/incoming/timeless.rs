@@ -1,6 +1,8 @@
 //! The receiving half without what only tells the time, so that states can be compared.
 
-use super::*;
+use std::time::Duration;
+
+use super::Incoming;
 
 impl Incoming {
     /// The same state as if all of it had happened right now.

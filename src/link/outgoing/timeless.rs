@@ -1,6 +1,9 @@
 //! The sending half without what only counts or tells the time, so that states can be compared.
 
-use super::*;
+use std::time::Duration;
+
+use super::Outgoing;
+use super::backlog::Counts;
 
 impl Outgoing {
     /// The same state as if all of it had happened right now.
@@ -10,8 +13,8 @@ impl Outgoing {
         self.renewed = now;
         self.peer.heard_at = now;
         self.unasked = 0;
-        let Counts { queued, in_flight, window_bytes, .. } = self.counts;
-        self.counts = Counts { queued, in_flight, window_bytes, ..Counts::default() };
+        let Counts { queued, in_flight, window_bytes, .. } = self.backlog.counts;
+        self.backlog.counts = Counts { queued, in_flight, window_bytes, ..Counts::default() };
     }
 
     /// How often it has gone back to resend, and once more.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::Vigil;
 use crate::envelope::Pid;
 use crate::event::Rejection;
-use crate::frame::{Frame, Incarnation, Payload, Progress};
+use crate::frame::{Frame, Payload, Progress};
 use crate::link::sim::audit::{Audit, ProcessId};
 use crate::link::sim::letter::Record;
 use crate::link::sim::plan::{HEARTBEAT, PEER_TIMEOUT, Plan};
