@@ -112,7 +112,7 @@ impl World {
             assert_eq!(traffic.others, 0, "resent without need");
         }
         let lanes = u64::from(self.plan.servers * (self.plan.servers - 1));
-        assert!(traffic.heartbeats <= lanes * 12, "{} heartbeats", traffic.heartbeats);
+        assert!(traffic.heartbeats <= lanes * 15, "{} heartbeats", traffic.heartbeats);
     }
 
     /// Where all are well, a few more letters get through without anything given up or sent twice.
