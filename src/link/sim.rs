@@ -10,6 +10,7 @@
 //! and shows all its frames.
 
 mod audit;
+mod faults;
 mod inlet;
 mod letter;
 mod network;

@@ -236,7 +236,7 @@ impl Process {
 
     fn settle(&mut self, now: Duration) {
         let Some(until) = self.linger_until() else { return };
-        let settled = self.lanes.iter().all(|lane| lane.outgoing.is_settled());
+        let settled = self.lanes.iter().all(|lane| lane.outgoing.awaits_nothing());
         if settled || now >= until {
             let stays = matches!(self.phase, Phase::Leaving { .. });
             self.phase = if stays { Phase::Settled } else { Phase::Done };

@@ -1,0 +1,62 @@
+//! What befalls the servers and the network between them.
+
+use std::time::Duration;
+
+use crate::envelope::Pid;
+use crate::link::sim::is_traced;
+use crate::link::sim::network::Route;
+use crate::link::sim::plan::{Fault, up_to};
+use crate::link::sim::process::{Phase, Socket};
+use crate::link::sim::world::{LONGEST, World};
+
+impl World {
+    /// The next fault happens.
+    pub(super) fn strike(&mut self) {
+        self.next_fault = self.now + up_to(&mut self.rng, self.plan.lull);
+        let Some(fault) = self.rng.choice(self.plan.faults.iter().copied()) else { return };
+        let a = self.rng.u32(..self.plan.servers);
+        let b = (a + self.rng.u32(1..self.plan.servers)) % self.plan.servers;
+        let (a, b) = (Pid::new(a + 1), Pid::new(b + 1));
+        let until = self.now + up_to(&mut self.rng, LONGEST);
+        if is_traced() {
+            eprintln!("{:>12?} {fault:?} {a} {b} until {until:?}", self.now);
+        }
+        match fault {
+            Fault::CutOneWay => self.network.cut((a, b), until),
+            Fault::CutBothWays => both(a, b).into_iter().for_each(|r| self.network.cut(r, until)),
+            Fault::Isolate => self.isolate(a, until),
+            Fault::Stall => self.network.stall((a, b), until),
+            Fault::Reset => both(a, b).into_iter().for_each(|r| self.network.reset(r)),
+            _ => self.strike_process(fault, a, b, until),
+        }
+    }
+
+    fn isolate(&mut self, pid: Pid, until: Duration) {
+        for other in (1..=self.plan.servers).map(Pid::new) {
+            both(pid, other).into_iter().for_each(|route| self.network.cut(route, until));
+        }
+    }
+
+    fn strike_process(&mut self, fault: Fault, pid: Pid, peer: Pid, until: Duration) {
+        let now = self.now;
+        let Some(at) = self.newest(pid) else { return };
+        let process = &mut self.processes[at];
+        match fault {
+            Fault::Stick => {
+                let lane = process.lanes.iter_mut().find(|lane| lane.peer == peer);
+                lane.unwrap().socket = Socket::Stuck;
+            }
+            Fault::Kill => self.bury(pid, until),
+            Fault::Usurp => self.start(pid),
+            Fault::Pause => process.paused_until = until,
+            Fault::StopReading => process.leisure_until = until,
+            Fault::DropInbox => process.drop_inbox(now),
+            Fault::Leave => process.leave(Phase::Leaving { since: now }, now),
+            _ => process.leave(Phase::ShuttingDown { since: now }, now),
+        }
+    }
+}
+
+fn both(a: Pid, b: Pid) -> [Route; 2] {
+    [(a, b), (b, a)]
+}
