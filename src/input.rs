@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, TrySendError};
 
 use crate::clock::{Clock, Vigil};
-use crate::counters::{Counters, EventSink, add};
+use crate::counters::{Counters, EventSink};
 use crate::envelope::{Envelope, Pid};
 use crate::event::Rejection;
 use crate::frame::ClusterId;
@@ -351,10 +351,7 @@ impl Input {
         self.inlet.prick_up(&mut self.alarm);
         let bytes = envelope.msg.len();
         match shelf.put_within(envelope, timeout) {
-            Put::Done => {
-                shelf.note(Lot { envelopes: 1, bytes });
-                add(&self.counters.peers[turn].received, 1);
-            }
+            Put::Done => shelf.note(Lot { envelopes: 1, bytes }),
             Put::Full(envelope) => lane.hold(envelope),
             Put::Closed => self.close_inbox(),
         }

@@ -78,6 +78,30 @@
 //! A peer that was never heard has not left: a server whose outbox is dropped waits for it, unless it has
 //! an [idle timeout](Builder::idle_timeout), as it has by default.
 //!
+//! # Security
+//!
+//! Without keys, anyone who reaches a server's port can speak as any listed pid, and anyone who sees the
+//! traffic can read it: such a cluster belongs on a network that is trusted.
+//!
+//! With a `public_key` for every server in the [`Config`], each server has to be given its [`SecretKey`]
+//! by [`Builder::secret_key`]. Then all traffic is encrypted by CURVE, libzmq's own security; a connection
+//! is let in only with a listed key, and a frame is taken only from the pid whose key its connection has.
+//! What is refused comes as [`Event::Rejected`].
+//!
+//! ```no_run
+//! use raft_cluster::{Config, Pid, SecretKey, Server};
+//!
+//! let config = Config::load("config.json")?;
+//! let (mailbox, server) = Server::builder(&config, Pid::new(1))
+//!     .secret_key(SecretKey::load("server-1.key")?)
+//!     .start()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The libzmq that the crate `zmq` builds has no CURVE, and a server with keys does not start on it; the
+//! system's libzmq has, and the README says how to link that. [`libzmq()`] tells which one is linked. Where
+//! the protection ends, and how to change a key, is in SECURITY.md.
+//!
 //! # How it lies
 //!
 //! One way through: outbox → output → link → wire → socket → *network* → socket → wire → link → input →
@@ -102,6 +126,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::panic,
+        clippy::print_stdout,
         clippy::print_stderr,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss

@@ -13,7 +13,7 @@ use crate::envelope::Pid;
 pub struct Stats {
     /// Messages handed to the network, each counted once however often it was resent.
     pub messages_sent: u64,
-    /// Messages put in the inbox.
+    /// Messages that came in for the inbox, each counted before it is there.
     pub messages_received: u64,
     /// Messages for a pid that is no peer of this server.
     pub no_such_peer: u64,
@@ -59,7 +59,7 @@ pub struct PeerStats {
     pub resent: u64,
     /// Given up, and reported.
     pub dropped: Dropped,
-    /// Came from this peer into the inbox.
+    /// Came from this peer for the inbox.
     pub received: u64,
     /// The peer had to give up on their way to this server.
     pub missed: u64,

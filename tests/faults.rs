@@ -102,8 +102,8 @@ fn a_stall_followed_by_a_reset_loses_nothing() {
             for (from, to) in links().cycle().take(20) {
                 mesh.set(from, to, &Mode::Stall);
                 await_standstill(servers, from, to);
-                mesh.set(from, to, &Mode::Pass);
                 mesh.cut(from, to, Cut::Reset);
+                mesh.set(from, to, &Mode::Pass);
                 await_progress(servers, from, to);
             }
         });

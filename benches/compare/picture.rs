@@ -74,13 +74,13 @@ impl Panel {
         let place = |peers: usize, rate: f64| ((peers as f64).log2(), rate);
         let (library, libzmq) = lines(outcomes, Chapter::Peers, place);
         let best = library.iter().chain(&libzmq).map(|point| point.1).fold(1.0, f64::max);
-        // A fifth of the best, rounded up to one digit.
+        // A fifth of the best, rounded up to one digit: of six steps the last is free for the names.
         let digit = 10_f64.powf((best / 5.0).log10().floor());
         let step = (best / 5.0 / digit).ceil() * digit;
         Self {
             title: "Broadcast of 64 B: deliveries over number of peers",
             x: PEERS.map(|n| Tick { at: (n as f64).log2(), label: n.to_string() }).into(),
-            y: [0.0, 1.0, 2.0, 3.0, 4.0, 5.0].map(|n| Tick::rate(n * step, n * step)).into(),
+            y: [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0].map(|n| Tick::rate(n * step, n * step)).into(),
             library,
             libzmq,
         }
@@ -105,9 +105,8 @@ impl Panel {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerLeft)
+            .position(SeriesLabelPosition::UpperRight)
             .border_style(TRANSPARENT)
-            .background_style(WHITE)
             .label_font((FONT, 14))
             .draw()?;
         Ok(())

@@ -135,8 +135,8 @@ impl Fault {
         for sender in (0..SENDERS).cycle().take(self.times()) {
             proxy.set(sender, &BOTH, &Mode::Stall);
             progress.await_standstill(sender);
-            proxy.set(sender, &BOTH, &Mode::Pass);
             proxy.cut(sender, Cut::Reset);
+            proxy.set(sender, &BOTH, &Mode::Pass);
             progress.await_more(sender);
         }
     }

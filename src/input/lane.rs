@@ -101,7 +101,6 @@ impl Lane {
         }
         let (lot, outcome) = entering.fill(shelf);
         shelf.note(lot);
-        add(&counters.received, lot.envelopes as u64);
         if outcome == Entered::One {
             self.entering = None;
             self.incoming.pop(now);
@@ -116,6 +115,8 @@ impl Lane {
             add(&counters.missed, arrival.missed);
             events.emit(Event::Missed { from: self.peer, count: arrival.missed });
         }
+        // Counted before they enter, so that who has received one finds it counted.
+        add(&counters.received, arrival.payload.envelopes());
         let envelopes = Envelopes::new(arrival.payload.clone(), self.peer, self.own);
         self.entering = Some(Entering { envelopes, held: None });
         true

@@ -102,12 +102,13 @@ fn help_and_version_are_answers() {
     let cluster = Cluster::empty();
     let Finished { code, stdout, stderr } = cluster.node(&["--version"]).finish();
     assert_eq!((code, stderr), (Some(0), vec![]));
-    assert_eq!(stdout, [format!("node {}", env!("CARGO_PKG_VERSION"))]);
+    let libzmq = raft_cluster::libzmq();
+    assert_eq!(stdout, [format!("node {} ({libzmq})", env!("CARGO_PKG_VERSION"))]);
 
     let Finished { code, stdout, stderr } = cluster.node(&["--help"]).finish();
     assert_eq!((code, stderr), (Some(0), vec![]));
     let help = stdout.join("\n");
-    let flags = "--pid --all --config --message --idle-timeout --linger --json --help --version";
+    let flags = "--pid --all --config --secret-key --message --idle-timeout --linger --json --help --version";
     for flag in flags.split(' ') {
         assert!(help.contains(flag), "{flag} is not in: {help}");
     }

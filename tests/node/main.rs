@@ -8,6 +8,7 @@ mod all;
 mod arguments;
 mod cluster;
 mod interrupts;
+mod keys;
 mod one;
 mod output;
 mod process;

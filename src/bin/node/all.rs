@@ -25,6 +25,14 @@ use crate::{INCOMPLETE, complain, interrupts};
 /// Starts every server of the configuration and stays until they have all ended. The exit status is
 /// the worst of theirs.
 pub(crate) fn run(arguments: &Arguments, config: &Config) -> Result<ExitCode, Box<dyn Error>> {
+    if let Some(path) = arguments.secret_key.as_ref().filter(|path| !path.is_dir()) {
+        return Err(format!(
+            "{} is not a folder: with `--all`, `--secret-key` is the one with every server's key, as \
+             `node keygen --all` makes them",
+            path.display()
+        )
+        .into());
+    }
     let (leave, told_to_leave) = bounded(1);
     interrupts::watch(leave)?;
     // Without a buffer a child feels it when nobody reads what it says.

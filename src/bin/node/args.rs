@@ -1,11 +1,12 @@
 //! The arguments.
 
 use std::num::ParseFloatError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::{Duration, TryFromFloatSecsError};
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use raft_cluster::Pid;
 use thiserror::Error;
 
@@ -16,18 +17,26 @@ use crate::output::Format;
 /// At a terminal, a line typed is broadcast, `@3 text` goes to server 3, and end of input leaves.
 /// Otherwise the server broadcasts its message and ends when its peers have left.
 #[derive(Debug, Parser)]
-#[command(name = "node", version)]
+#[command(name = "node", version = VERSION.as_str())]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(
     after_help = "Exit status: 0 all messages were acknowledged, 1 some were not delivered, \
                         2 bad arguments or configuration."
 )]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) tool: Option<Tool>,
+
     #[command(flatten)]
     which: Which,
 
     /// The cluster's configuration.
     #[arg(long, value_name = "FILE", default_value = "./config.json")]
     pub(crate) config: PathBuf,
+
+    /// The server's secret key, or the folder in which it lies as `server-N.key`. With `--all`, the folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_key: Option<PathBuf>,
 
     /// What to broadcast at the start.
     #[arg(long, value_name = "TEXT", default_value = "hello there")]
@@ -61,6 +70,53 @@ struct Which {
     #[arg(long)]
     all: bool,
 }
+
+/// What this program can do beside being a server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tool {
+    Keygen(Keygen),
+}
+
+/// Makes the keys of one server, or of a whole cluster.
+///
+/// A secret key is written to a file that only its owner can read. The public one that belongs to it
+/// goes into every server's configuration, as the server's `public_key`.
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    #[command(flatten)]
+    which: WhichKeys,
+
+    /// With `--all`: the configuration that gets the public keys.
+    #[arg(long, value_name = "FILE", default_value = "./config.json", conflicts_with = "out")]
+    pub(crate) config: PathBuf,
+
+    /// With `--all`: where the secret keys go, as `server-1.key` and so on.
+    #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "out")]
+    pub(crate) out_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct WhichKeys {
+    /// Write one secret key to this new file, and print the public one.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Give every server of the configuration a key, and write the public ones into it.
+    #[arg(long)]
+    all: bool,
+}
+
+impl Keygen {
+    /// Where the one key goes, unless there is to be one for each server.
+    pub(crate) fn out(&self) -> Option<&Path> {
+        self.which.out.as_deref()
+    }
+}
+
+/// The program's version, and that of libzmq, on which it depends whether keys can be used.
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} ({})", env!("CARGO_PKG_VERSION"), raft_cluster::libzmq()));
 
 /// What this process is to be.
 pub(crate) enum Role {

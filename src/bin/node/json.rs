@@ -1,6 +1,7 @@
 //! The lines of `--json`.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use raft_cluster::{Envelope, Event, Pid, Recipient, Report};
 use serde::{Serialize, Serializer};
@@ -51,6 +52,8 @@ pub(crate) enum Line<'a> {
     Rejected {
         pid: Pid,
         reason: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
         count: u64,
     },
     /// An event that this program does not know yet.
@@ -87,8 +90,8 @@ impl<'a> Line<'a> {
                 msg: String::from_utf8_lossy(&envelope.msg),
                 reason: reason.to_string(),
             },
-            Event::Rejected { reason, count, .. } => {
-                Self::Rejected { pid, reason: reason.to_string(), count }
+            Event::Rejected { reason, address, count, .. } => {
+                Self::Rejected { pid, reason: reason.to_string(), address, count }
             }
             ref other => Self::Other { pid, text: other.to_string() },
         }

@@ -4,13 +4,15 @@
 //!  main ── args ──┬── one ── the server of one pid ◄── terminal (typed lines)
 //!                 │     ▲
 //!                 │     └─── lead: what the parent of `--all` says
-//!                 └── all ── a child process for each server
+//!                 ├── all ── a child process for each server
+//!                 └── keygen ── the keys of one server or of all
 //! ```
 
 mod all;
 mod args;
 mod interrupts;
 mod json;
+mod keygen;
 mod lead;
 mod one;
 mod output;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use raft_cluster::{Config, StartError};
 
-use args::{Arguments, Role};
+use args::{Arguments, Role, Tool};
 
 /// What a server that could not deliver everything, or not show everything, ends with.
 const INCOMPLETE: u8 = 1;
@@ -43,6 +45,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    if let Some(Tool::Keygen(keygen)) = &arguments.tool {
+        return keygen::run(keygen);
+    }
     let config = Config::load(&arguments.config)?;
     if !arguments.supervised {
         // Of a supervised server, the parent has read the same file and said the same.
@@ -78,6 +83,7 @@ fn advice(error: &(dyn Error + 'static)) -> &'static str {
         Some(StartError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse => {
             ": end the program that listens there, or give this server another url in the configuration"
         }
+        Some(StartError::NoSecretKey { .. }) => ": use `--secret-key FILE`",
         _ => "",
     }
 }

@@ -13,7 +13,7 @@ use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Report, Server};
 
 use crate::args::{Arguments, IdleTimeout, Seconds};
 use crate::output::Output;
-use crate::{INCOMPLETE, complain, interrupts, lead, terminal};
+use crate::{INCOMPLETE, complain, interrupts, keygen, lead, terminal};
 
 /// Starts the server `pid` and stays until it has ended.
 pub(crate) fn run(
@@ -24,8 +24,11 @@ pub(crate) fn run(
     let (leave, told_to_leave) = bounded(1);
     interrupts::watch(leave.clone())?;
     let (IdleTimeout(idle_timeout), Seconds(linger)) = (arguments.idle_timeout, arguments.linger);
-    let (Mailbox { outbox, inbox }, server) =
-        Server::builder(config, pid).idle_timeout(idle_timeout).linger(linger).start()?;
+    let mut builder = Server::builder(config, pid).idle_timeout(idle_timeout).linger(linger);
+    if let Some(path) = &arguments.secret_key {
+        builder = builder.secret_key(keygen::load(path, pid)?);
+    }
+    let (Mailbox { outbox, inbox }, server) = builder.start()?;
     let mut output = Output::new(pid, arguments.format());
     output.started(server.url());
 
