@@ -146,3 +146,16 @@ fn a_newer_process_is_heard_at_once_and_an_older_one_after_a_silence() {
     let other = [Sighting::Restarted, Sighting::Up];
     assert_eq!(sightings, [&[Sighting::Up][..], &other, &other, &other].concat());
 }
+
+#[test]
+fn a_process_that_is_heard_again_goes_on_where_it_was() {
+    let mut incoming = incoming(10_000);
+    incoming.takes(batch(1), 0);
+    incoming.pop(at(1));
+    let older = Frame { header: header(PEER - 1, 1), payload: Payload::Heartbeat };
+    assert_eq!(incoming.handle_frame(older, at(5_001)), Ok(Handled::Fresh));
+    assert_eq!(incoming.handle_frame(batch(1), at(11_000)), Ok(Handled::Fresh));
+    assert_eq!(incoming.front(), None);
+    incoming.takes(batch(2), 11_001);
+    assert_eq!(incoming.front().map(|arrival| arrival.sequence.to_wire()), Some(2));
+}

@@ -131,3 +131,25 @@ fn the_missed_are_told_with_the_frame_after_them() {
         frames.map(|frame| (frame.header.missed, frame.payload.envelopes())).collect();
     assert_eq!(told, [(0, 2), (2, 2), (2, 0)]);
 }
+
+#[test]
+fn what_is_in_flight_is_sent_again_at_once_when_it_may_be_lost() {
+    let mut outgoing = outgoing();
+    outgoing.push(batch());
+    outgoing.push(batch());
+    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    assert_eq!(sent(&mut outgoing, 1), [1, 2]);
+    // Another process speaks for the peer.
+    let other = Heard { incarnation: Incarnation::from_wire(PEER + 1), ..heard(2, 1) };
+    outgoing.handle_heard(&other).unwrap();
+    assert_eq!(sent(&mut outgoing, 2), [1, 2]);
+    // It is heard again after a silence.
+    outgoing.handle_heard(&Heard { presence: Presence::Down, ..other }).unwrap();
+    assert_eq!(sent(&mut outgoing, 3), [0_u64; 0]);
+    outgoing.handle_heard(&other).unwrap();
+    assert_eq!(sent(&mut outgoing, 4), [1, 2]);
+    // The socket was replaced.
+    outgoing.handle_renewal(at(5));
+    assert_eq!(sent(&mut outgoing, 5), [1, 2]);
+    assert_eq!(outgoing.stats(at(5)).resent, 3 * 4);
+}
