@@ -6,7 +6,6 @@ mod packer;
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvError, TryRecvError, never, select};
@@ -28,9 +27,6 @@ pub(crate) const BATCH: usize = 64 * 1024;
 /// From which size a message is a frame of its own, in bytes: copying it into a batch would cost more
 /// than a frame does.
 const SINGLE: usize = 16 * 1024;
-
-/// How often the thread gives way to others before it goes to sleep.
-const YIELDS: u32 = 20;
 
 /// All the output thread needs to begin.
 pub(crate) struct Setup {
@@ -333,21 +329,12 @@ impl Output {
         let held_up = !self.backlog.is_empty() || self.is_held_up(now);
         let nothing = never();
         let outbox = if held_up { &nothing } else { &self.setup.outbox };
-        self.dawdle(outbox);
         select! {
             recv(outbox) -> envelope => Woken::Outbox(envelope),
             recv(self.setup.feedback) -> feedback => Woken::Feedback(feedback),
             recv(self.setup.stop) -> _ => Woken::Stop,
             default(timeout) => Woken::Timeout,
         }
-    }
-
-    /// Gives way to other threads for a moment. Whoever fills the outbox then fills it with more than one
-    /// envelope before this thread has to be woken: a third of the context switches and a fifth less time
-    /// for each message, on an idle machine and on a busy one.
-    fn dawdle(&self, outbox: &Receiver<Envelope>) {
-        let idle = || outbox.is_empty() && self.setup.feedback.is_empty();
-        (0..YIELDS).take_while(|_| idle()).for_each(|_| thread::yield_now());
     }
 
     /// When there is something to do although nothing has come in.
