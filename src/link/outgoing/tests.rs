@@ -153,3 +153,52 @@ fn what_is_in_flight_is_sent_again_at_once_when_it_may_be_lost() {
     assert_eq!(sent(&mut outgoing, 5), [1, 2]);
     assert_eq!(outgoing.stats(at(5)).resent, 3 * 4);
 }
+
+#[test]
+fn only_a_heartbeat_of_its_own_asks_for_an_acknowledgement() {
+    let mut outgoing = outgoing();
+    let pace = |outgoing: &mut Outgoing, millis| {
+        let frame = outgoing.poll_transmit(at(millis))?;
+        (frame.payload == Payload::Heartbeat).then_some(frame.header.pace)
+    };
+    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    assert_eq!(pace(&mut outgoing, 1), Some(Pace::Relaxed));
+    outgoing.push(batch());
+    assert_eq!(sent(&mut outgoing, 2), [1]);
+    assert_eq!(pace(&mut outgoing, 1_001), None);
+    assert_eq!(pace(&mut outgoing, 1_002), Some(Pace::Urgent));
+    outgoing.handle_heard(&Heard { urgency: Urgency::Now, ..heard(1_003, 1) }).unwrap();
+    assert_eq!(pace(&mut outgoing, 1_003), Some(Pace::Relaxed));
+}
+
+#[test]
+fn a_peer_that_has_ended_is_sent_nothing_and_holds_nobody_up() {
+    let mut outgoing = outgoing();
+    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    outgoing.push(batch());
+    let mut ended = heard(2, 1);
+    ended.said.intake = outgoing.clone().last_words(at(2)).header.acknowledgement.intake;
+    outgoing.handle_heard(&ended).unwrap();
+    let dropped = std::iter::from_fn(|| outgoing.poll_dropped());
+    assert_eq!(dropped.collect::<Vec<_>>(), [(batch(), Reason::InboxClosed)]);
+    assert_eq!(outgoing.room(1, at(3)), Room::Refuse(Reason::InboxClosed));
+    assert_eq!(outgoing.poll_transmit(at(10_000)), None);
+    assert_eq!(outgoing.poll_timeout(at(10_000)), None);
+    // Until another process speaks for it.
+    let other = Heard { incarnation: Incarnation::from_wire(PEER + 1), ..heard(10_001, 1) };
+    outgoing.handle_heard(&other).unwrap();
+    outgoing.push(batch());
+    assert_eq!(sent(&mut outgoing, 10_002), [2]);
+}
+
+#[test]
+fn an_acknowledgement_is_asked_for_four_times_a_window() {
+    let mut outgoing = outgoing();
+    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    (0..4).for_each(|_| outgoing.push(batch()));
+    outgoing.say_goodbye();
+    let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
+    let asks: Vec<bool> = frames.map(|frame| frame.header.pace == Pace::Urgent).collect();
+    // Each takes more than a fifth of the window, and less than a quarter.
+    assert_eq!(asks, [false, true, false, true, true]);
+}

@@ -107,8 +107,7 @@ impl World {
         self.run_until(self.now + HEARTBEAT * 10, |_| false);
         self.check_all();
         let traffic = self.network.traffic;
-        let lasting = |process: &Process| process.phase == Phase::Open;
-        if self.is_complete() && self.processes.iter().all(lasting) {
+        if self.all_well() {
             assert_eq!(traffic.others, 0, "resent without need");
         }
         let lanes = u64::from(self.plan.servers * (self.plan.servers - 1));
@@ -117,8 +116,7 @@ impl World {
 
     /// Where all are well, a few more letters get through without anything given up or sent twice.
     pub(super) fn chat(&mut self) {
-        let well = |process: &Process| process.phase == Phase::Open;
-        if !self.is_complete() || !self.processes.iter().all(well) {
+        if !self.all_well() {
             return;
         }
         let before = self.trouble();
@@ -144,18 +142,21 @@ impl World {
 
     /// All servers leave, which takes a bounded time and leaves nothing behind.
     pub(super) fn leave(&mut self) {
+        let well = self.all_well();
         for process in &mut self.processes {
             process.leave(Phase::Leaving { since: self.now }, self.now);
         }
         // Those that find a peer missing wait for it as long as they may.
-        let patience = if self.is_complete() { HEARTBEAT * 3 } else { LINGER + PEER_TIMEOUT };
+        let patience = if well { HEARTBEAT / 2 } else { LINGER + PEER_TIMEOUT };
         let deadline = self.now + patience;
         let done = self.run_until(deadline, |world| world.processes.is_empty());
         assert!(done, "not ended:\n{}", self.describe());
     }
 
-    fn is_complete(&self) -> bool {
+    /// Whether all servers are there, and none is about to leave.
+    fn all_well(&self) -> bool {
         self.processes.len() == self.plan.servers as usize
+            && self.processes.iter().all(|process| process.phase == Phase::Open)
     }
 
     /// Runs until something is true or the time is over, and tells whether it was.
