@@ -9,6 +9,7 @@
 //! acknowledged at the end. Connecting is timed for nobody.
 
 mod compare {
+    pub mod absent;
     pub mod batched;
     pub mod footprint;
     pub mod latency;

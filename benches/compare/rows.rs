@@ -1,5 +1,6 @@
 //! What is compared.
 
+use super::absent::OneAbsent;
 use super::batched::Batched;
 use super::measure::{Chapter, Clock, Contestant, Row, Run, Unit};
 use super::{footprint, latency};
@@ -67,23 +68,28 @@ fn by_peers(peers: usize, effort: Effort) -> Row {
     }
 }
 
-fn traffic(effort: Effort) -> [Row; 2] {
-    let row = |name: &str, layout, others| Row {
+fn traffic(effort: Effort) -> [Row; 3] {
+    let row = |name: &str, library, others| Row {
         chapter: Chapter::Traffic,
         name: name.into(),
         unit: Unit::DeliveriesPerSecond,
         at: 0,
-        library: rate(Library, layout, effort),
+        library,
         others,
     };
+    let library = |layout| rate(Library, layout, effort);
     let one_to_one = vec![
         against("raw PUSH to PULL", rate(Raw::PushPull, ONE_TO_ONE, effort)),
         against("raw DEALER to DEALER", rate(Raw::Dealers, ONE_TO_ONE, effort)),
     ];
     let all_at_once = vec![against(RAW, rate(Raw::Dealers, ALL_AT_ONCE, effort))];
+    let three = Layout::broadcast(3, 64);
+    let with_one_absent = rate(OneAbsent, three, effort);
+    let without = vec![against("nobody else listed", library(three))];
     [
-        row("one to one, 64 B", ONE_TO_ONE, one_to_one),
-        row("all five broadcasting at once, 64 B", ALL_AT_ONCE, all_at_once),
+        row("one to one, 64 B", library(ONE_TO_ONE), one_to_one),
+        row("all five broadcasting at once, 64 B", library(ALL_AT_ONCE), all_at_once),
+        row("broadcast of 64 B to 3 peers, a fourth is not there", with_one_absent, without),
     ]
 }
 

@@ -4,10 +4,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use raft_cluster::{
-    Bytes, Config, Envelope, Event, Mailbox, Pid, Receiver, Recipient, Sender, Server,
+    Builder, Bytes, Config, Envelope, Event, Mailbox, Pid, Receiver, Recipient, Sender, Server,
 };
 
-use super::{Contender, Layout, Receipt, Receive, Result, Station, Stations, Transmit};
+use super::{Contender, Layout, Receipt, Receive, Result, Station, StationOf, Stations, Transmit};
 
 /// How long servers may take to find each other.
 const START_UP: Duration = Duration::from_secs(30);
@@ -34,25 +34,7 @@ impl Contender for Library {
     type Receiver = Incoming;
 
     fn connect(&self, layout: &Layout) -> Result<Stations<Self>> {
-        let config = cluster(layout.servers)?;
-        let started = config.pids().iter().map(|pid| start(&config, *pid));
-        let servers = started.collect::<Result<Vec<_>>>()?;
-        for (_, server) in &servers {
-            await_peers(server)?;
-        }
-        let message = Bytes::from(vec![7; layout.size]);
-        Ok(servers
-            .into_iter()
-            .map(|(mailbox, server)| {
-                let recipient = match *server.peers() {
-                    [only] => Recipient::Peer(only),
-                    _ => Recipient::Broadcast,
-                };
-                let Mailbox { outbox, inbox } = mailbox;
-                let transmitter = Outgoing { outbox, recipient, message: message.clone() };
-                Station { transmitter, receiver: Incoming { inbox, server } }
-            })
-            .collect())
+        connect(layout, 0, |server| server)
     }
 
     fn disconnect(&self, stations: Stations<Self>) -> Result<()> {
@@ -91,8 +73,40 @@ impl Receive for Incoming {
     }
 }
 
+/// Starts the servers of the layout, with the defaults and what else is to be set, in a configuration
+/// that lists so many `absent` ones besides.
+pub fn connect(
+    layout: &Layout,
+    absent: usize,
+    options: impl Fn(Builder<'_>) -> Builder<'_>,
+) -> Result<Stations<Library>> {
+    let config = cluster(layout.servers + absent)?;
+    let start = |pid: &Pid| {
+        // An inbox must not end while another bench, or another server, has its turn.
+        let builder = Server::builder(&config, *pid).idle_timeout(None);
+        Ok(options(builder).start()?)
+    };
+    let started = config.pids()[..layout.servers].iter().map(start);
+    let servers = started.collect::<Result<Vec<_>>>()?;
+    for (_, server) in &servers {
+        await_peers(server, layout.servers - 1)?;
+    }
+    Ok(servers.into_iter().map(|server| station(server, layout)).collect())
+}
+
+fn station((mailbox, server): (Mailbox, Server), layout: &Layout) -> StationOf<Library> {
+    let recipient = match *server.peers() {
+        [only] => Recipient::Peer(only),
+        _ => Recipient::Broadcast,
+    };
+    let Mailbox { outbox, inbox } = mailbox;
+    let message = Bytes::from(vec![7; layout.size]);
+    let transmitter = Outgoing { outbox, recipient, message };
+    Station { transmitter, receiver: Incoming { inbox, server } }
+}
+
 /// Servers 1 to `servers`, on ports that the system has just handed out.
-pub fn cluster(servers: usize) -> Result<Config> {
+fn cluster(servers: usize) -> Result<Config> {
     let listeners = (0..servers).map(|_| TcpListener::bind("127.0.0.1:0"));
     let listeners = listeners.collect::<std::io::Result<Vec<_>>>()?;
     let mut listed = Vec::new();
@@ -104,16 +118,10 @@ pub fn cluster(servers: usize) -> Result<Config> {
     Ok(text.parse()?)
 }
 
-/// Starts a server with its defaults, but for the idle timeout: an inbox must not end while another
-/// bench, or another server, has its turn.
-pub fn start(config: &Config, pid: Pid) -> Result<(Mailbox, Server)> {
-    Ok(Server::builder(config, pid).idle_timeout(None).start()?)
-}
-
-/// Waits until the server has heard all its peers.
-pub fn await_peers(server: &Server) -> Result<()> {
+/// Waits until the server has heard so many `peers`.
+fn await_peers(server: &Server, peers: usize) -> Result<()> {
     let mut heard = 0;
-    while heard < server.peers().len() {
+    while heard < peers {
         if let Event::Up(_) = server.events().recv_timeout(START_UP)? {
             heard += 1;
         }
