@@ -83,6 +83,10 @@ fn outcomes(args: &Args) -> Result<Vec<Outcome>> {
     if !footprint::tells_resident() {
         writeln!(io::stderr(), "no row for the memory: only Linux tells how much is resident")?;
     }
+    let libzmq = raft_cluster::libzmq();
+    if !libzmq.curve {
+        writeln!(io::stderr(), "no rows with keys: this is {libzmq} (see .cargo/curve.toml)")?;
+    }
     let mut rows = rows::all(Effort { seconds: args.seconds, clock: args.clock });
     rows.retain(|row| row.name.contains(&args.rows));
     if rows.is_empty() {

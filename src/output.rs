@@ -22,7 +22,7 @@ use crate::report::PeerReport;
 use crate::socket::{Bell, Context, Signal};
 
 /// How many bytes of envelopes one frame gathers at most.
-pub(crate) const BATCH: usize = 64 * 1024;
+pub(crate) const BATCH: usize = 128 * 1024;
 
 /// From which size a message is a frame of its own, in bytes: copying it into a batch would cost more
 /// than a frame does.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::library::{Incoming, Library, Outgoing, connect};
+use crate::support::library::{Incoming, Library, Outgoing, cluster, connect};
 use crate::support::traffic::flood;
 use crate::support::{Contender, Layout, Result, StationOf, Stations};
 
@@ -20,7 +20,8 @@ impl Contender for OneAbsent {
 
     fn connect(&self, layout: &Layout) -> Result<Stations<Self>> {
         // Nobody is going to wait for the absent one to take the last messages.
-        let mut stations = connect(layout, 1, |server| server.linger(Duration::ZERO))?;
+        let config = cluster(layout.servers + 1, &[])?;
+        let mut stations = connect(layout, &config, |_, server| server.linger(Duration::ZERO))?;
         while !stations[..layout.senders].iter().all(has_given_up) {
             flood(&mut stations, layout, ROUND);
         }

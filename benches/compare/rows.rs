@@ -1,10 +1,12 @@
 //! What is compared.
 
+use raft_cluster::libzmq;
+
 use super::absent::OneAbsent;
 use super::batched::Batched;
 use super::measure::{Chapter, Clock, Contestant, Row, Run, Unit};
 use super::{footprint, latency};
-use crate::support::library::Library;
+use crate::support::library::{Library, WithKeys};
 use crate::support::raw::Raw;
 use crate::support::traffic::flood;
 use crate::support::{Contender, Layout, Result};
@@ -16,6 +18,9 @@ pub const RAW: &str = "raw libzmq";
 pub const SIZES: [usize; 5] = [8, 64, 1024, 64 * 1024, 1024 * 1024];
 /// How many peers broadcasts go to.
 pub const PEERS: [usize; 5] = [2, 4, 8, 16, 32];
+
+/// How large they are where all is encrypted.
+const CURVE_SIZES: [usize; 2] = [64, 64 * 1024];
 
 /// One server sends to another.
 const ONE_TO_ONE: Layout = Layout { servers: 2, senders: 1, size: 64 };
@@ -36,6 +41,9 @@ pub fn all(effort: Effort) -> Vec<Row> {
     let mut rows: Vec<Row> = SIZES.into_iter().map(|size| by_size(size, effort)).collect();
     rows.extend(PEERS.into_iter().map(|peers| by_peers(peers, effort)));
     rows.extend(traffic(effort));
+    if libzmq().curve {
+        rows.extend(CURVE_SIZES.into_iter().map(|size| with_keys(size, effort)));
+    }
     rows.extend(round_trips(effort.seconds));
     rows.extend(footprints(effort.seconds));
     rows
@@ -91,6 +99,19 @@ fn traffic(effort: Effort) -> [Row; 3] {
         row("all five broadcasting at once, 64 B", library(ALL_AT_ONCE), all_at_once),
         row("broadcast of 64 B to 3 peers, a fourth is not there", with_one_absent, without),
     ]
+}
+
+fn with_keys(size: usize, effort: Effort) -> Row {
+    let layout = Layout::broadcast(4, size);
+    let raw = rate(Raw::CurveDealers, layout, effort);
+    Row {
+        chapter: Chapter::Keys,
+        name: format!("broadcast to 4 peers with keys, {}", bytes(size)),
+        unit: Unit::DeliveriesPerSecond,
+        at: size,
+        library: rate(WithKeys, layout, effort),
+        others: vec![against("raw libzmq with CURVE", raw)],
+    }
 }
 
 fn round_trips(seconds: f64) -> [Row; 3] {

@@ -4,8 +4,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use raft_cluster::{
-    Builder, Bytes, Config, Envelope, Event, Mailbox, Pid, Receiver, Recipient, Sender, Server,
+    Builder, Bytes, Config, Envelope, Event, Mailbox, Pid, Receiver, Recipient, SecretKey, Sender,
+    Server,
 };
+use serde_json::json;
 
 use super::{Contender, Layout, Receipt, Receive, Result, Station, StationOf, Stations, Transmit};
 
@@ -15,6 +17,10 @@ const START_UP: Duration = Duration::from_secs(30);
 /// Servers of this library, every one connected with every other.
 #[derive(Clone, Copy, Debug)]
 pub struct Library;
+
+/// The same with keys.
+#[derive(Clone, Copy, Debug)]
+pub struct WithKeys;
 
 /// An outbox, and what is put there.
 pub struct Outgoing {
@@ -34,7 +40,7 @@ impl Contender for Library {
     type Receiver = Incoming;
 
     fn connect(&self, layout: &Layout) -> Result<Stations<Self>> {
-        connect(layout, 0, |server| server)
+        connect(layout, &cluster(layout.servers, &[])?, |_, server| server)
     }
 
     fn disconnect(&self, stations: Stations<Self>) -> Result<()> {
@@ -47,6 +53,23 @@ impl Contender for Library {
             }
         }
         Ok(())
+    }
+}
+
+impl Contender for WithKeys {
+    type Transmitter = Outgoing;
+    type Receiver = Incoming;
+
+    fn connect(&self, layout: &Layout) -> Result<Stations<Self>> {
+        let keys = (0..layout.servers).map(|_| SecretKey::generate());
+        let keys = keys.collect::<std::io::Result<Vec<_>>>()?;
+        let key = |pid: Pid| keys[pid.as_u32() as usize - 1].clone();
+        let config = cluster(layout.servers, &keys)?;
+        connect(layout, &config, |pid, server| server.secret_key(key(pid)))
+    }
+
+    fn disconnect(&self, stations: Stations<Self>) -> Result<()> {
+        Library.disconnect(stations)
     }
 }
 
@@ -73,21 +96,19 @@ impl Receive for Incoming {
     }
 }
 
-/// Starts the servers of the layout, with the defaults and what else is to be set, in a configuration
-/// that lists so many `absent` ones besides.
+/// Starts the servers of the layout, with the defaults and what else is to be set. The configuration may
+/// list more of them, which are absent.
 pub fn connect(
     layout: &Layout,
-    absent: usize,
-    options: impl Fn(Builder<'_>) -> Builder<'_>,
+    config: &Config,
+    options: impl for<'a> Fn(Pid, Builder<'a>) -> Builder<'a>,
 ) -> Result<Stations<Library>> {
-    let config = cluster(layout.servers + absent)?;
     let start = |pid: &Pid| {
         // An inbox must not end while another bench, or another server, has its turn.
-        let builder = Server::builder(&config, *pid).idle_timeout(None);
-        Ok(options(builder).start()?)
+        let builder = Server::builder(config, *pid).idle_timeout(None);
+        Ok(options(*pid, builder).start()?)
     };
-    let started = config.pids()[..layout.servers].iter().map(start);
-    let servers = started.collect::<Result<Vec<_>>>()?;
+    let servers = config.pids()[..layout.servers].iter().map(start).collect::<Result<Vec<_>>>()?;
     for (_, server) in &servers {
         await_peers(server, layout.servers - 1)?;
     }
@@ -105,17 +126,20 @@ fn station((mailbox, server): (Mailbox, Server), layout: &Layout) -> StationOf<L
     Station { transmitter, receiver: Incoming { inbox, server } }
 }
 
-/// Servers 1 to `servers`, on ports that the system has just handed out.
-fn cluster(servers: usize) -> Result<Config> {
+/// Servers 1 to `servers`, on ports that the system has just handed out, with these keys, if any.
+pub fn cluster(servers: usize, keys: &[SecretKey]) -> Result<Config> {
     let listeners = (0..servers).map(|_| TcpListener::bind("127.0.0.1:0"));
     let listeners = listeners.collect::<std::io::Result<Vec<_>>>()?;
     let mut listed = Vec::new();
-    for (pid, listener) in (1..).zip(&listeners) {
+    for (place, listener) in listeners.iter().enumerate() {
         let url = listener.local_addr()?.to_string();
-        listed.push(serde_json::json!({"mypid": pid, "url": url}));
+        let mut server = json!({"mypid": place + 1, "url": url});
+        if let Some(key) = keys.get(place) {
+            server["public_key"] = key.public_key().to_string().into();
+        }
+        listed.push(server);
     }
-    let text = serde_json::json!({"object": {"total": servers, "Servers": listed}}).to_string();
-    Ok(text.parse()?)
+    Ok(json!({"object": {"total": servers, "Servers": listed}}).to_string().parse()?)
 }
 
 /// Waits until the server has heard so many `peers`.
