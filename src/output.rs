@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvError, TryRecvError, never, select};
 
-use crate::clock::{Clock, Vigil};
+use crate::clock::{Clock, Doze, Vigil};
 use crate::counters::{Counters, EventSink, add};
 use crate::envelope::{Envelope, Pid, Recipient};
 use crate::event::{Event, Reason, Rejection};
@@ -64,6 +64,7 @@ pub(crate) struct Output {
     batch: usize,
     phase: Phase,
     vigil: Vigil,
+    doze: Doze,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,8 @@ impl Output {
         let batch = BATCH.min(setup.window / 4);
         let packer = Packer::new(setup.lanes.len(), batch);
         let vigil = Vigil::new(setup.heartbeat, setup.clock.now());
-        Self { setup, by_pid, packer, backlog: VecDeque::new(), batch, phase: Phase::Open, vigil }
+        let (backlog, phase, doze) = (VecDeque::new(), Phase::Open, Doze::default());
+        Self { setup, by_pid, packer, backlog, batch, phase, vigil, doze }
     }
 
     /// Runs until the input thread has ended.
@@ -116,7 +118,9 @@ impl Output {
             self.transmit(now);
             self.settle(now);
             self.publish(now);
-            if work == Work::None && input == Input::Running {
+            if work == Work::Done {
+                self.doze.interrupt();
+            } else if input == Input::Running && !self.doze.stays_awake(now) {
                 input = self.wait(now);
             }
         }
