@@ -99,7 +99,9 @@ mod tests {
     #[test]
     fn it_shrinks_to_the_least_while_they_are_late() {
         let mut allowance = Allowance::new(LEAST, MOST);
-        (0..7).for_each(|_| drop(ask_and_answer(&mut allowance, 1)));
+        for _ in 0..7 {
+            ask_and_answer(&mut allowance, 1);
+        }
         let shrunk: Vec<_> = (0..9).map(|_| ask_and_answer(&mut allowance, 8)).collect();
         assert_eq!(shrunk, [7_500, 5_625, 4_219, 3_165, 2_374, 1_781, 1_336, 1_002, 1_000]);
     }
