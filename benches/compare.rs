@@ -9,6 +9,7 @@
 //! acknowledged at the end. Connecting is timed for nobody.
 
 mod compare {
+    pub mod absent;
     pub mod batched;
     pub mod footprint;
     pub mod latency;
@@ -81,6 +82,10 @@ fn main() -> Result<()> {
 fn outcomes(args: &Args) -> Result<Vec<Outcome>> {
     if !footprint::tells_resident() {
         writeln!(io::stderr(), "no row for the memory: only Linux tells how much is resident")?;
+    }
+    let libzmq = raft_cluster::libzmq();
+    if !libzmq.curve {
+        writeln!(io::stderr(), "no rows with keys: this is {libzmq} (see .cargo/curve.toml)")?;
     }
     let mut rows = rows::all(Effort { seconds: args.seconds, clock: args.clock });
     rows.retain(|row| row.name.contains(&args.rows));

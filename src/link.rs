@@ -54,6 +54,8 @@ pub(crate) struct Ends {
 pub(crate) struct Limits {
     /// How much may be sent and not acknowledged, in bytes.
     pub(crate) window: usize,
+    /// How much of it a living peer is sent at first, and at least, in bytes.
+    pub(crate) at_once: usize,
     /// The largest message, in bytes.
     pub(crate) largest: u32,
     /// How long a link is quiet before it gives a sign of life.

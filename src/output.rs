@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvError, TryRecvError, never, select};
 
-use crate::clock::{Clock, Vigil};
+use crate::clock::{Clock, Doze, Vigil};
 use crate::counters::{Counters, EventSink, add};
 use crate::envelope::{Envelope, Pid, Recipient};
 use crate::event::{Event, Reason, Rejection};
@@ -22,7 +22,7 @@ use crate::report::PeerReport;
 use crate::socket::{Bell, Context, Signal};
 
 /// How many bytes of envelopes one frame gathers at most.
-pub(crate) const BATCH: usize = 64 * 1024;
+pub(crate) const BATCH: usize = 128 * 1024;
 
 /// From which size a message is a frame of its own, in bytes: copying it into a batch would cost more
 /// than a frame does.
@@ -64,6 +64,7 @@ pub(crate) struct Output {
     batch: usize,
     phase: Phase,
     vigil: Vigil,
+    doze: Doze,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,8 @@ impl Output {
         let batch = BATCH.min(setup.window / 4);
         let packer = Packer::new(setup.lanes.len(), batch);
         let vigil = Vigil::new(setup.heartbeat, setup.clock.now());
-        Self { setup, by_pid, packer, backlog: VecDeque::new(), batch, phase: Phase::Open, vigil }
+        let (backlog, phase, doze) = (VecDeque::new(), Phase::Open, Doze::default());
+        Self { setup, by_pid, packer, backlog, batch, phase, vigil, doze }
     }
 
     /// Runs until the input thread has ended.
@@ -116,7 +118,9 @@ impl Output {
             self.transmit(now);
             self.settle(now);
             self.publish(now);
-            if work == Work::None && input == Input::Running {
+            if work == Work::Done {
+                self.doze.interrupt();
+            } else if input == Input::Running && !self.doze.stays_awake(now) {
                 input = self.wait(now);
             }
         }

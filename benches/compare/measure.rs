@@ -41,6 +41,8 @@ pub enum Chapter {
     Peers,
     /// Other traffic at full speed.
     Traffic,
+    /// Broadcasts of servers that have keys.
+    Keys,
     /// How long a message is on its way.
     Latency,
     /// What it takes of the machine.

@@ -1,9 +1,12 @@
 //! What is compared.
 
+use raft_cluster::libzmq;
+
+use super::absent::OneAbsent;
 use super::batched::Batched;
 use super::measure::{Chapter, Clock, Contestant, Row, Run, Unit};
 use super::{footprint, latency};
-use crate::support::library::Library;
+use crate::support::library::{Library, WithKeys};
 use crate::support::raw::Raw;
 use crate::support::traffic::flood;
 use crate::support::{Contender, Layout, Result};
@@ -15,6 +18,9 @@ pub const RAW: &str = "raw libzmq";
 pub const SIZES: [usize; 5] = [8, 64, 1024, 64 * 1024, 1024 * 1024];
 /// How many peers broadcasts go to.
 pub const PEERS: [usize; 5] = [2, 4, 8, 16, 32];
+
+/// How large they are where all is encrypted.
+const CURVE_SIZES: [usize; 2] = [64, 64 * 1024];
 
 /// One server sends to another.
 const ONE_TO_ONE: Layout = Layout { servers: 2, senders: 1, size: 64 };
@@ -35,6 +41,9 @@ pub fn all(effort: Effort) -> Vec<Row> {
     let mut rows: Vec<Row> = SIZES.into_iter().map(|size| by_size(size, effort)).collect();
     rows.extend(PEERS.into_iter().map(|peers| by_peers(peers, effort)));
     rows.extend(traffic(effort));
+    if libzmq().curve {
+        rows.extend(CURVE_SIZES.into_iter().map(|size| with_keys(size, effort)));
+    }
     rows.extend(round_trips(effort.seconds));
     rows.extend(footprints(effort.seconds));
     rows
@@ -67,24 +76,42 @@ fn by_peers(peers: usize, effort: Effort) -> Row {
     }
 }
 
-fn traffic(effort: Effort) -> [Row; 2] {
-    let row = |name: &str, layout, others| Row {
+fn traffic(effort: Effort) -> [Row; 3] {
+    let row = |name: &str, library, others| Row {
         chapter: Chapter::Traffic,
         name: name.into(),
         unit: Unit::DeliveriesPerSecond,
         at: 0,
-        library: rate(Library, layout, effort),
+        library,
         others,
     };
+    let library = |layout| rate(Library, layout, effort);
     let one_to_one = vec![
         against("raw PUSH to PULL", rate(Raw::PushPull, ONE_TO_ONE, effort)),
         against("raw DEALER to DEALER", rate(Raw::Dealers, ONE_TO_ONE, effort)),
     ];
     let all_at_once = vec![against(RAW, rate(Raw::Dealers, ALL_AT_ONCE, effort))];
+    let three = Layout::broadcast(3, 64);
+    let with_one_absent = rate(OneAbsent, three, effort);
+    let without = vec![against("nobody else listed", library(three))];
     [
-        row("one to one, 64 B", ONE_TO_ONE, one_to_one),
-        row("all five broadcasting at once, 64 B", ALL_AT_ONCE, all_at_once),
+        row("one to one, 64 B", library(ONE_TO_ONE), one_to_one),
+        row("all five broadcasting at once, 64 B", library(ALL_AT_ONCE), all_at_once),
+        row("broadcast of 64 B to 3 peers, a fourth is not there", with_one_absent, without),
     ]
+}
+
+fn with_keys(size: usize, effort: Effort) -> Row {
+    let layout = Layout::broadcast(4, size);
+    let raw = rate(Raw::CurveDealers, layout, effort);
+    Row {
+        chapter: Chapter::Keys,
+        name: format!("broadcast to 4 peers with keys, {}", bytes(size)),
+        unit: Unit::DeliveriesPerSecond,
+        at: size,
+        library: rate(WithKeys, layout, effort),
+        others: vec![against("raw libzmq with CURVE", raw)],
+    }
 }
 
 fn round_trips(seconds: f64) -> [Row; 3] {

@@ -4,10 +4,12 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use raft_cluster::{
-    Bytes, Config, Envelope, Event, Mailbox, Pid, Receiver, Recipient, Sender, Server,
+    Builder, Bytes, Config, Envelope, Event, Mailbox, Pid, Receiver, Recipient, SecretKey, Sender,
+    Server,
 };
+use serde_json::json;
 
-use super::{Contender, Layout, Receipt, Receive, Result, Station, Stations, Transmit};
+use super::{Contender, Layout, Receipt, Receive, Result, Station, StationOf, Stations, Transmit};
 
 /// How long servers may take to find each other.
 const START_UP: Duration = Duration::from_secs(30);
@@ -15,6 +17,10 @@ const START_UP: Duration = Duration::from_secs(30);
 /// Servers of this library, every one connected with every other.
 #[derive(Clone, Copy, Debug)]
 pub struct Library;
+
+/// The same with keys.
+#[derive(Clone, Copy, Debug)]
+pub struct WithKeys;
 
 /// An outbox, and what is put there.
 pub struct Outgoing {
@@ -34,25 +40,7 @@ impl Contender for Library {
     type Receiver = Incoming;
 
     fn connect(&self, layout: &Layout) -> Result<Stations<Self>> {
-        let config = cluster(layout.servers)?;
-        let started = config.pids().iter().map(|pid| start(&config, *pid));
-        let servers = started.collect::<Result<Vec<_>>>()?;
-        for (_, server) in &servers {
-            await_peers(server)?;
-        }
-        let message = Bytes::from(vec![7; layout.size]);
-        Ok(servers
-            .into_iter()
-            .map(|(mailbox, server)| {
-                let recipient = match *server.peers() {
-                    [only] => Recipient::Peer(only),
-                    _ => Recipient::Broadcast,
-                };
-                let Mailbox { outbox, inbox } = mailbox;
-                let transmitter = Outgoing { outbox, recipient, message: message.clone() };
-                Station { transmitter, receiver: Incoming { inbox, server } }
-            })
-            .collect())
+        connect(layout, &cluster(layout.servers, &[])?, |_, server| server)
     }
 
     fn disconnect(&self, stations: Stations<Self>) -> Result<()> {
@@ -65,6 +53,23 @@ impl Contender for Library {
             }
         }
         Ok(())
+    }
+}
+
+impl Contender for WithKeys {
+    type Transmitter = Outgoing;
+    type Receiver = Incoming;
+
+    fn connect(&self, layout: &Layout) -> Result<Stations<Self>> {
+        let keys = (0..layout.servers).map(|_| SecretKey::generate());
+        let keys = keys.collect::<std::io::Result<Vec<_>>>()?;
+        let key = |pid: Pid| keys[pid.as_u32() as usize - 1].clone();
+        let config = cluster(layout.servers, &keys)?;
+        connect(layout, &config, |pid, server| server.secret_key(key(pid)))
+    }
+
+    fn disconnect(&self, stations: Stations<Self>) -> Result<()> {
+        Library.disconnect(stations)
     }
 }
 
@@ -91,29 +96,56 @@ impl Receive for Incoming {
     }
 }
 
-/// Servers 1 to `servers`, on ports that the system has just handed out.
-pub fn cluster(servers: usize) -> Result<Config> {
+/// Starts the servers of the layout, with the defaults and what else is to be set. The configuration may
+/// list more of them, which are absent.
+pub fn connect(
+    layout: &Layout,
+    config: &Config,
+    options: impl for<'a> Fn(Pid, Builder<'a>) -> Builder<'a>,
+) -> Result<Stations<Library>> {
+    let start = |pid: &Pid| {
+        // An inbox must not end while another bench, or another server, has its turn.
+        let builder = Server::builder(config, *pid).idle_timeout(None);
+        Ok(options(*pid, builder).start()?)
+    };
+    let servers = config.pids()[..layout.servers].iter().map(start).collect::<Result<Vec<_>>>()?;
+    for (_, server) in &servers {
+        await_peers(server, layout.servers - 1)?;
+    }
+    Ok(servers.into_iter().map(|server| station(server, layout)).collect())
+}
+
+fn station((mailbox, server): (Mailbox, Server), layout: &Layout) -> StationOf<Library> {
+    let recipient = match *server.peers() {
+        [only] => Recipient::Peer(only),
+        _ => Recipient::Broadcast,
+    };
+    let Mailbox { outbox, inbox } = mailbox;
+    let message = Bytes::from(vec![7; layout.size]);
+    let transmitter = Outgoing { outbox, recipient, message };
+    Station { transmitter, receiver: Incoming { inbox, server } }
+}
+
+/// Servers 1 to `servers`, on ports that the system has just handed out, with these keys, if any.
+pub fn cluster(servers: usize, keys: &[SecretKey]) -> Result<Config> {
     let listeners = (0..servers).map(|_| TcpListener::bind("127.0.0.1:0"));
     let listeners = listeners.collect::<std::io::Result<Vec<_>>>()?;
     let mut listed = Vec::new();
-    for (pid, listener) in (1..).zip(&listeners) {
+    for (place, listener) in listeners.iter().enumerate() {
         let url = listener.local_addr()?.to_string();
-        listed.push(serde_json::json!({"mypid": pid, "url": url}));
+        let mut server = json!({"mypid": place + 1, "url": url});
+        if let Some(key) = keys.get(place) {
+            server["public_key"] = key.public_key().to_string().into();
+        }
+        listed.push(server);
     }
-    let text = serde_json::json!({"object": {"total": servers, "Servers": listed}}).to_string();
-    Ok(text.parse()?)
+    Ok(json!({"object": {"total": servers, "Servers": listed}}).to_string().parse()?)
 }
 
-/// Starts a server with its defaults, but for the idle timeout: an inbox must not end while another
-/// bench, or another server, has its turn.
-pub fn start(config: &Config, pid: Pid) -> Result<(Mailbox, Server)> {
-    Ok(Server::builder(config, pid).idle_timeout(None).start()?)
-}
-
-/// Waits until the server has heard all its peers.
-pub fn await_peers(server: &Server) -> Result<()> {
+/// Waits until the server has heard so many `peers`.
+fn await_peers(server: &Server, peers: usize) -> Result<()> {
     let mut heard = 0;
-    while heard < server.peers().len() {
+    while heard < peers {
         if let Event::Up(_) = server.events().recv_timeout(START_UP)? {
             heard += 1;
         }

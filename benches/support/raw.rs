@@ -1,6 +1,8 @@
 //! libzmq used the plain way: a socket for each peer and a send loop, one bound socket to receive from.
 //! No channels, no batches, no guarantees.
 
+use zmq::CurveKeyPair;
+
 use super::traffic::flood;
 use super::{Contender, Layout, Receipt, Receive, Result, Station, Stations, Transmit};
 
@@ -16,6 +18,8 @@ const NUMBER_BITS: u32 = 48;
 pub enum Raw {
     /// A DEALER at either end.
     Dealers,
+    /// A DEALER at either end, and CURVE between them.
+    CurveDealers,
     /// PUSH to PULL.
     PushPull,
 }
@@ -36,14 +40,14 @@ pub struct Inlet {
 impl Raw {
     fn sending(self) -> zmq::SocketType {
         match self {
-            Self::Dealers => zmq::DEALER,
+            Self::Dealers | Self::CurveDealers => zmq::DEALER,
             Self::PushPull => zmq::PUSH,
         }
     }
 
     fn receiving(self) -> zmq::SocketType {
         match self {
-            Self::Dealers => zmq::DEALER,
+            Self::Dealers | Self::CurveDealers => zmq::DEALER,
             Self::PushPull => zmq::PULL,
         }
     }
@@ -55,7 +59,12 @@ impl Contender for Raw {
 
     fn connect(&self, layout: &Layout) -> Result<Stations<Self>> {
         let contexts: Vec<_> = (0..layout.servers).map(|_| zmq::Context::new()).collect();
-        let inlets = contexts.iter().map(|context| Inlet::bind(context, self.receiving()));
+        let keys = match self {
+            Self::CurveDealers => Some(CurveKeyPair::new()?),
+            Self::Dealers | Self::PushPull => None,
+        };
+        let keys = keys.as_ref();
+        let inlets = contexts.iter().map(|context| Inlet::bind(context, self.receiving(), keys));
         let inlets = inlets.collect::<Result<Vec<_>>>()?;
         let urls = inlets.iter().map(Inlet::url).collect::<Result<Vec<_>>>()?;
         let mut stations = Vec::new();
@@ -65,7 +74,7 @@ impl Contender for Raw {
             if place < layout.senders {
                 let peers = (0..).zip(&urls).filter(|(peer, _)| *peer != place);
                 for (_, url) in peers {
-                    transmitter.sockets.push(connect(context, self.sending(), url)?);
+                    transmitter.sockets.push(connect(context, self.sending(), url, keys)?);
                 }
             }
             stations.push(Station { transmitter, receiver });
@@ -76,8 +85,16 @@ impl Contender for Raw {
 }
 
 impl Inlet {
-    fn bind(context: &zmq::Context, kind: zmq::SocketType) -> Result<Self> {
+    fn bind(
+        context: &zmq::Context,
+        kind: zmq::SocketType,
+        keys: Option<&CurveKeyPair>,
+    ) -> Result<Self> {
         let socket = context.socket(kind)?;
+        if let Some(keys) = keys {
+            socket.set_curve_server(true)?;
+            socket.set_curve_secretkey(&keys.secret_key)?;
+        }
         socket.set_rcvhwm(HIGH_WATER)?;
         socket.bind("tcp://127.0.0.1:*")?;
         Ok(Self { socket, message: zmq::Message::new() })
@@ -88,8 +105,20 @@ impl Inlet {
     }
 }
 
-fn connect(context: &zmq::Context, kind: zmq::SocketType, url: &str) -> Result<zmq::Socket> {
+/// A socket connected with one that has these keys, if there are any; its own are new.
+fn connect(
+    context: &zmq::Context,
+    kind: zmq::SocketType,
+    url: &str,
+    keys: Option<&CurveKeyPair>,
+) -> Result<zmq::Socket> {
     let socket = context.socket(kind)?;
+    if let Some(keys) = keys {
+        let own = CurveKeyPair::new()?;
+        socket.set_curve_serverkey(&keys.public_key)?;
+        socket.set_curve_publickey(&own.public_key)?;
+        socket.set_curve_secretkey(&own.secret_key)?;
+    }
     socket.set_sndhwm(HIGH_WATER)?;
     socket.connect(url)?;
     Ok(socket)
@@ -124,8 +153,8 @@ pub struct Pair {
 impl Pair {
     /// Both ends, each in a context of its own as if in a process of its own.
     pub fn connect(size: usize) -> Result<(Self, Self)> {
-        let inlet = Inlet::bind(&zmq::Context::new(), zmq::DEALER)?;
-        let far = connect(&zmq::Context::new(), zmq::DEALER, &inlet.url()?)?;
+        let inlet = Inlet::bind(&zmq::Context::new(), zmq::DEALER, None)?;
+        let far = connect(&zmq::Context::new(), zmq::DEALER, &inlet.url()?, None)?;
         let end = |place, socket| {
             let (outgoing, incoming) = (vec![7; size], zmq::Message::new());
             Self { place, socket, outgoing, incoming }

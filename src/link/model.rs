@@ -129,6 +129,7 @@ impl Server {
         };
         let limits = Limits {
             window: 1 << 20,
+            at_once: 1 << 20,
             largest: 1_000,
             heartbeat: HEARTBEAT,
             peer_timeout: HEARTBEAT * 5,

@@ -1,5 +1,6 @@
 //! The sending half of a link.
 
+mod allowance;
 mod backlog;
 
 use std::time::Duration;
@@ -8,6 +9,7 @@ use crate::event::{Reason, Rejection};
 use crate::frame::{
     Acknowledgement, Frame, Header, Incarnation, Intake, Pace, Payload, Progress, Round, Silence,
 };
+use crate::link::outgoing::allowance::Allowance;
 use crate::link::outgoing::backlog::Backlog;
 use crate::link::{Ends, FRAME_OVERHEAD, Heard, Limits, Presence, Urgency};
 use crate::stats::{PeerState, PeerStats};
@@ -26,6 +28,7 @@ pub(crate) struct Outgoing {
     ends: Ends,
     limits: Limits,
     backlog: Backlog,
+    allowance: Allowance,
     /// How often the sender has gone back.
     round: Round,
     /// What was sent since the peer was last asked for an acknowledgement, in bytes.
@@ -74,6 +77,7 @@ impl Outgoing {
             ends,
             limits,
             backlog: Backlog::new(),
+            allowance: Allowance::new(limits.at_once, limits.window),
             round: Round::FIRST,
             unasked: 0,
             farewell: Farewell::NotSaid,
@@ -95,15 +99,17 @@ impl Outgoing {
 
     /// Whether there is room for a payload of `bytes`.
     pub(crate) fn room(&self, bytes: usize, now: Duration) -> Room {
-        let used = self.backlog.counts.window_bytes;
+        let needed = self.backlog.counts.window_bytes + bytes + FRAME_OVERHEAD;
         if self.peer.intake != Intake::Open {
-            Room::Refuse(Reason::InboxClosed)
-        } else if self.backlog.is_empty() || used + bytes + FRAME_OVERHEAD <= self.limits.window {
-            Room::Yes
-        } else if self.is_reachable(now) {
-            Room::Wait
-        } else {
-            Room::Refuse(Reason::PeerDown)
+            return Room::Refuse(Reason::InboxClosed);
+        }
+        let reachable = self.is_reachable(now);
+        let alive = reachable && self.peer.presence == Presence::Up;
+        let bound = if alive { self.allowance.bytes() } else { self.limits.window };
+        match reachable {
+            _ if self.backlog.is_empty() || needed <= bound => Room::Yes,
+            true => Room::Wait,
+            false => Room::Refuse(Reason::PeerDown),
         }
     }
 
@@ -201,6 +207,7 @@ impl Outgoing {
             self.confirmed = self.confirmed.max(at.saturating_sub(silence));
         }
         self.backlog.acknowledge(said.next);
+        self.allowance.answer(said.next, at);
         if said.gap == Some(self.round) {
             self.go_back();
         }
@@ -209,6 +216,7 @@ impl Outgoing {
 
     fn go_back(&mut self) {
         self.backlog.go_back();
+        self.allowance.withdraw();
         self.round = self.round.next();
     }
 
@@ -259,8 +267,9 @@ impl Outgoing {
         let queued = self.backlog.take_next()?;
         self.unasked += queued.bytes();
         let goodbye = queued.payload == Payload::Goodbye;
-        let pace = if goodbye || self.unasked >= self.limits.window / 4 {
+        let pace = if goodbye || self.unasked >= self.allowance.bytes() / 4 {
             self.unasked = 0;
+            self.allowance.ask(header.sequence, self.backlog.counts.window_bytes, now);
             Pace::Urgent
         } else {
             Pace::Relaxed

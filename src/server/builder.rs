@@ -21,6 +21,10 @@ use crate::server::{Mailbox, Server, StartError, Threads};
 use crate::socket::{self, Context, Destination, Inlet, Outlet};
 use crate::wire::LARGEST_MESSAGE;
 
+/// How much a living peer is sent at first, and at least, before it has acknowledged any of it, in bytes.
+/// It is some frames.
+const AT_ONCE: usize = 1024 * 1024;
+
 /// How many events wait for the application.
 const EVENTS: usize = 1_024;
 
@@ -195,7 +199,8 @@ impl<'a> Builder<'a> {
         let Some(largest) = largest else {
             return Err(StartError::MaxMessage { bytes: self.max_message, most });
         };
-        Ok(Limits { window: self.window, largest, heartbeat, peer_timeout })
+        let at_once = AT_ONCE.min(self.window);
+        Ok(Limits { window: self.window, at_once, largest, heartbeat, peer_timeout })
     }
 
     fn start_bound(

@@ -19,7 +19,13 @@ fn incoming(window: usize) -> Incoming {
         peer: Pid::new(2),
         incarnation: Incarnation::from_wire(7).unwrap(),
     };
-    let limits = Limits { window, largest: 100, heartbeat: at(1_000), peer_timeout: at(5_000) };
+    let limits = Limits {
+        window,
+        at_once: window,
+        largest: 100,
+        heartbeat: at(1_000),
+        peer_timeout: at(5_000),
+    };
     Incoming::new(ends, limits, at(0))
 }
 

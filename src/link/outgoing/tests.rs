@@ -21,8 +21,13 @@ fn outgoing() -> Outgoing {
         peer: Pid::new(2),
         incarnation: Incarnation::from_wire(OWN).unwrap(),
     };
-    let limits =
-        Limits { window: 1_000, largest: 100, heartbeat: at(1_000), peer_timeout: at(5_000) };
+    let limits = Limits {
+        window: 1_000,
+        at_once: 1_000,
+        largest: 100,
+        heartbeat: at(1_000),
+        peer_timeout: at(5_000),
+    };
     Outgoing::new(ends, limits, at(0))
 }
 

@@ -13,6 +13,7 @@ impl Outgoing {
         self.renewed = now;
         self.peer.heard_at = now;
         self.unasked = 0;
+        self.allowance.withdraw();
         let Counts { queued, in_flight, window_bytes, .. } = self.backlog.counts;
         self.backlog.counts = Counts { queued, in_flight, window_bytes, ..Counts::default() };
     }

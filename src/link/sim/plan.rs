@@ -140,7 +140,8 @@ pub(super) fn draw_limits(rng: &mut Rng, windows: Windows) -> Limits {
         Windows::Various => draw_window(rng),
     };
     let largest = [120, 400, 3_000][rng.usize(..3)];
-    Limits { window, largest, heartbeat: HEARTBEAT, peer_timeout: PEER_TIMEOUT }
+    let at_once = window / [1, 2, 4][rng.usize(..3)];
+    Limits { window, at_once, largest, heartbeat: HEARTBEAT, peer_timeout: PEER_TIMEOUT }
 }
 
 /// A time up to this one.
