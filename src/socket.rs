@@ -322,7 +322,11 @@ mod shared {
 
     use bytes::Bytes;
 
-    /// A received message as `Bytes`, without a copy.
+    /// How many bytes libzmq reads at once. A message that came as part of them keeps them all.
+    const READ: usize = 8 * 1024;
+
+    /// A received message as `Bytes`: without a copy, unless it is small. Else one that waits for the
+    /// application would keep whatever came with it, of which the window knows nothing.
     pub(super) fn into_bytes(message: zmq::Message) -> Bytes {
         struct Owner(zmq::Message);
 
@@ -332,6 +336,9 @@ mod shared {
             }
         }
 
+        if message.len() < READ {
+            return Bytes::copy_from_slice(&message);
+        }
         Bytes::from_owner(Owner(message))
     }
 

@@ -1,0 +1,108 @@
+//! A listed server that lies: one that has its key, or anybody where there are no keys.
+
+use raft_cluster::{Pid, Rejection};
+
+use crate::forged::{BATCH, Header, URGENT, batch_of_one};
+use crate::siege::Siege;
+use crate::victim::{Order, Report};
+
+/// The last place that a stream can reach.
+const LAST: u64 = u64::MAX / 2;
+
+#[test]
+fn frames_of_a_replaced_process_are_not_delivered_again() {
+    Siege::each(|siege| {
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        let send = |incarnation, sequence| {
+            let header = Header { incarnation, sequence, ..Header::default() };
+            socket.send_multipart(batch_of_one(header, b"once"), 0).unwrap();
+        };
+        let delivered = |report: &Report| report.delivered.get(&3).copied();
+        for (incarnation, so_far) in [(5, 10), (6, 20)] {
+            (1..=10).for_each(|sequence| send(incarnation, sequence));
+            siege.await_report(|report| delivered(report) == Some(so_far));
+        }
+        for sequence in (1..=20).cycle().take(2_000) {
+            let alive = Header { incarnation: 6, sequence: 11, ..Header::default() };
+            socket.send(alive.bytes(), 0).unwrap();
+            send(5, sequence);
+        }
+        send(6, 11);
+        siege.await_report(|report| delivered(report) == Some(21));
+        let report = siege.assert_unharmed(16 << 10);
+        assert_eq!(delivered(&report), Some(21));
+    });
+}
+
+#[test]
+fn numbers_at_the_edges_of_their_types_are_survived() {
+    let usual = Header { incarnation: 10, ..Header::default() };
+    let edges = [
+        Header { sequence: LAST, base: LAST, ..usual },
+        Header { sequence: LAST, base: 1, ..usual },
+        Header { missed: u64::MAX, ..usual },
+        Header { missed: u64::MAX, ..usual },
+        Header { missed: u64::MAX - 1, round: u32::MAX, gap: u32::MAX, ..usual },
+        Header { msg_id: i64::MIN, largest: 0, silence: 0, ..usual },
+        Header { of: u64::MAX, next: LAST, silence: u32::MAX - 1, ..usual },
+        Header { incarnation: u64::MAX, sequence: LAST, base: LAST, ..usual },
+    ];
+    Siege::each(|siege| {
+        let (_third, victim) = siege.third_server();
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        let mut incarnation = 100;
+        for of in [0, 1, victim] {
+            for edge in edges {
+                incarnation += 1;
+                let header = Header { of, incarnation, msg_id: 0, ..edge };
+                for place in 0..5 {
+                    // In its place, and again there, and one further on.
+                    let sequence = header.sequence.saturating_add(place / 2).min(LAST);
+                    let header = Header { sequence, ..header };
+                    socket.send(header.bytes(), 0).unwrap();
+                    socket.send_multipart(batch_of_one(header, b"edge"), 0).unwrap();
+                    let marker = Header { kind: BATCH, ..header };
+                    socket.send(marker.bytes(), 0).unwrap();
+                }
+            }
+        }
+        siege.await_report(|report| report.restarts.get(&3) == Some(&23));
+        siege.assert_unharmed(16 << 10);
+    });
+}
+
+#[test]
+fn acknowledgements_of_what_was_never_sent_are_refused() {
+    Siege::each(|siege| {
+        let (_third, of) = siege.third_server();
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        for next in [2, 1_000, LAST] {
+            let header = Header { of, next, silence: 0, ..Header::default() };
+            socket.send(header.bytes(), 0).unwrap();
+        }
+        let reason = Rejection::FalseAcknowledgement(Pid::new(3));
+        siege.await_report(|report| report.rejections(reason) > 0);
+        siege.assert_unharmed(16 << 10);
+    });
+}
+
+#[test]
+fn a_storm_of_incarnations_is_weathered() {
+    const INCARNATIONS: u64 = 30_000;
+    Siege::each(|siege| {
+        // What the victim has for server 3 is to be sent again to each that speaks for it, and server 3
+        // reads nothing of it.
+        siege.victim.order(Order::Speak(50, 16_384));
+        let (_third, of) = siege.third_server();
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        for incarnation in 1..=INCARNATIONS {
+            let usual = Header { incarnation, of, silence: 0, flags: URGENT, ..Header::default() };
+            socket.send_multipart(batch_of_one(usual, b"new"), 0).unwrap();
+            if incarnation % 1_000 == 0 {
+                siege.assert_serving();
+            }
+        }
+        siege.await_report(|report| report.restarts.get(&3).is_some_and(|count| *count > 0));
+        siege.assert_unharmed(96 << 10);
+    });
+}
