@@ -1,5 +1,6 @@
 //! Too much of everything.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use crate::forged::{Header, SINGLE, batch_of_one};
 use crate::siege::{Reach, Siege};
 use crate::support::load::EndOnDrop;
 use crate::victim::{Order, WINDOW};
+use crate::zmtp::{introduce, part};
 
 /// How long a flood lasts.
 const FLOOD: Duration = Duration::from_secs(2);
@@ -88,15 +90,28 @@ fn with_keys_nobody_floods_in_a_peers_name() {
 
 #[test]
 fn a_flood_does_not_hide_that_a_peer_is_silent() {
-    Siege::each(|siege| {
-        let socket = siege.attacker(siege.insider(), zmq::DEALER);
-        socket.send(Header::default().bytes(), 0).unwrap();
-        siege.await_report(|report| report.ups.get(&3) == Some(&1));
-        under_flood(socket, &from(99), || {
-            siege.await_report(|report| report.downs.get(&3) == Some(&1));
-        });
-        siege.assert_unharmed(32 << 10);
+    let mut siege = Siege::without_keys();
+    let third = siege.attacker(siege.insider(), zmq::DEALER);
+    third.send(Header::default().bytes(), 0).unwrap();
+    siege.await_report(|report| report.ups.get(&3) == Some(&1));
+    let over = AtomicBool::new(false);
+    let nonsense = part(b"x", false).repeat(10_000);
+    thread::scope(|scope| {
+        let _end = EndOnDrop(&over);
+        for mut stream in [siege.connect(), siege.connect(), siege.connect()] {
+            introduce(&mut stream, &[]).unwrap();
+            let (nonsense, over) = (&nonsense, &over);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    stream.write_all(nonsense).unwrap();
+                }
+            });
+        }
+        let started = Instant::now();
+        siege.await_report(|report| report.downs.get(&3) == Some(&1));
+        println!("took {:?}", started.elapsed());
     });
+    siege.assert_unharmed(32 << 10);
 }
 
 #[test]

@@ -106,3 +106,20 @@ fn a_storm_of_incarnations_is_weathered() {
         siege.assert_unharmed(96 << 10);
     });
 }
+
+#[test]
+fn who_reads_nothing_and_asks_for_everything_again_is_not_sent_it_without_end() {
+    const TIMES: u64 = 30_000;
+    Siege::each(|siege| {
+        siege.victim.order(Order::Speak(50, 16_384));
+        let (_third, of) = siege.third_server();
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        for incarnation in 1..=TIMES {
+            let usual = Header { incarnation, of, silence: 0, flags: URGENT, ..Header::default() };
+            socket.send(usual.bytes(), 0).unwrap();
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }
+        siege.await_report(|report| report.restarts.get(&3) == Some(&(TIMES - 1)));
+        siege.assert_unharmed(48 << 10);
+    });
+}

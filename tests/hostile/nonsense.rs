@@ -1,7 +1,5 @@
 //! ZMTP done right, with nonsense inside.
 
-use raft_cluster::Rejection;
-
 use crate::forged::Header;
 use crate::garbage::throw;
 use crate::siege::{Reach, Siege};
@@ -67,8 +65,10 @@ fn sockets_of_other_types_are_refused() {
         for kind in kinds {
             throw(siege.connect(), &introduction(kind, &[]));
         }
-        let reason = siege.outsider_rejection(Rejection::Handshake);
-        siege.await_report(|report| report.rejections(reason) == kinds.len() as u64);
-        siege.assert_unharmed(16 << 10);
+        let report = siege.assert_unharmed(16 << 10);
+        assert_eq!(report.delivered.len(), 1, "{report:?}");
+        // libzmq says nothing of sockets that do not match.
+        let refused = if siege.has_keys() { kinds.len() as u64 } else { 0 };
+        assert!(report.rejected >= refused, "{report:?}");
     });
 }
