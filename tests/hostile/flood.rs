@@ -13,7 +13,7 @@ use crate::support::load::EndOnDrop;
 use crate::victim::{Order, WINDOW};
 use crate::zmtp::{introduce, part};
 
-/// How long a flood lasts.
+/// How long a flood lasts at least.
 const FLOOD: Duration = Duration::from_secs(2);
 
 /// Does this while the socket sends the frame as fast as it can.
@@ -49,7 +49,7 @@ fn a_flood_of_a_stranger_leaves_the_peers_dry() {
             let socket = siege.attacker(guise, zmq::DEALER);
             let started = Instant::now();
             under_flood(socket, &from(99), || {
-                while started.elapsed() < FLOOD / 2 {
+                while started.elapsed() < FLOOD {
                     siege.assert_serving();
                 }
                 let enough = if reach == Reach::Heard { 1_000 } else { 1 };
@@ -107,9 +107,7 @@ fn a_flood_does_not_hide_that_a_peer_is_silent() {
                 }
             });
         }
-        let started = Instant::now();
         siege.await_report(|report| report.downs.get(&3) == Some(&1));
-        println!("took {:?}", started.elapsed());
     });
     siege.assert_unharmed(32 << 10);
 }
