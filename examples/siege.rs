@@ -129,10 +129,11 @@ fn throw(address: SocketAddr, seed: u64, thrown: &AtomicU64, over: &AtomicBool) 
         }
         let garbage: Vec<u8> = (0..random.usize(1..=GARBAGE)).map(|_| random.u8(..)).collect();
         let taken = connection.as_mut().is_some_and(|stream| stream.write_all(&garbage).is_ok());
-        if !taken {
+        if taken {
+            thrown.fetch_add(1, Ordering::Relaxed);
+        } else {
             *connection = None;
         }
-        thrown.fetch_add(1, Ordering::Relaxed);
     }
 }
 
