@@ -28,6 +28,9 @@ pub const SINGLE: u8 = 2;
 pub const GOODBYE: u8 = 3;
 
 pub const URGENT: u8 = 1;
+pub const SETTLED: u8 = 2;
+pub const CLOSED: u8 = 8;
+pub const ENDED: u8 = 16;
 
 impl Default for Header {
     fn default() -> Self {

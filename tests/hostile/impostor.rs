@@ -2,7 +2,7 @@
 
 use raft_cluster::{Pid, Rejection};
 
-use crate::forged::{BATCH, Header, URGENT, batch_of_one};
+use crate::forged::{BATCH, CLOSED, ENDED, Header, SETTLED, URGENT, batch_of_one};
 use crate::siege::Siege;
 use crate::victim::{Order, Report};
 
@@ -36,37 +36,39 @@ fn frames_of_a_replaced_process_are_not_delivered_again() {
 
 #[test]
 fn numbers_at_the_edges_of_their_types_are_survived() {
-    let usual = Header { incarnation: 10, ..Header::default() };
+    let usual = Header::default();
     let edges = [
         Header { sequence: LAST, base: LAST, ..usual },
         Header { sequence: LAST, base: 1, ..usual },
-        Header { missed: u64::MAX, ..usual },
+        Header { sequence: LAST - 1, base: LAST - 1, ..usual },
         Header { missed: u64::MAX, ..usual },
         Header { missed: u64::MAX - 1, round: u32::MAX, gap: u32::MAX, ..usual },
-        Header { msg_id: i64::MIN, largest: 0, silence: 0, ..usual },
-        Header { of: u64::MAX, next: LAST, silence: u32::MAX - 1, ..usual },
-        Header { incarnation: u64::MAX, sequence: LAST, base: LAST, ..usual },
+        Header { largest: 0, silence: 0, ..usual },
+        Header { next: LAST, silence: u32::MAX - 1, flags: SETTLED, ..usual },
+        Header { flags: CLOSED, ..usual },
+        Header { flags: ENDED, ..usual },
     ];
     Siege::each(|siege| {
         let (_third, victim) = siege.third_server();
         let socket = siege.attacker(siege.insider(), zmq::DEALER);
-        let mut incarnation = 100;
-        for of in [0, 1, victim] {
+        let acknowledged = [0, 1, victim, u64::MAX];
+        let processes = (acknowledged.len() * edges.len()) as u64;
+        // The last one is the last there can be.
+        let mut incarnation = u64::MAX - processes;
+        for of in acknowledged {
             for edge in edges {
                 incarnation += 1;
-                let header = Header { of, incarnation, msg_id: 0, ..edge };
-                for place in 0..5 {
-                    // In its place, and again there, and one further on.
-                    let sequence = header.sequence.saturating_add(place / 2).min(LAST);
-                    let header = Header { sequence, ..header };
+                // In its place, again there, and beyond.
+                for further in [0, 0, 1, 1, 2] {
+                    let sequence = edge.sequence.saturating_add(further).min(LAST);
+                    let header = Header { of, incarnation, sequence, ..edge };
                     socket.send(header.bytes(), 0).unwrap();
                     socket.send_multipart(batch_of_one(header, b"edge"), 0).unwrap();
-                    let marker = Header { kind: BATCH, ..header };
-                    socket.send(marker.bytes(), 0).unwrap();
+                    socket.send(Header { kind: BATCH, ..header }.bytes(), 0).unwrap();
                 }
             }
         }
-        siege.await_report(|report| report.restarts.get(&3) == Some(&23));
+        siege.await_report(|report| report.restarts.get(&3) == Some(&(processes - 1)));
         siege.assert_unharmed(16 << 10);
     });
 }
