@@ -163,6 +163,22 @@ impl Siege {
         socket
     }
 
+    /// Says this to a victim that does not let one in, until it has counted that. One attempt may not be
+    /// enough: libzmq's own side of it can be gone before the victim knows what it wanted.
+    pub fn await_refusal(&mut self, guise: Guise, message: &[Vec<u8>]) {
+        let known = self.victim.order(Order::Report).rejected;
+        let started = Instant::now();
+        let pace = crossbeam_channel::never::<()>();
+        let mut attempts = Vec::new();
+        while self.victim.order(Order::Report).rejected == known {
+            assert!(started.elapsed() < BOUND, "{guise:?} was not refused");
+            let socket = self.attacker(guise, zmq::DEALER);
+            socket.send_multipart(message, 0).unwrap();
+            attempts.push(socket);
+            let _ = pace.recv_timeout(Duration::from_millis(50));
+        }
+    }
+
     /// A socket that takes the place of server 3, and the victim's incarnation, which it has read. From
     /// there on it reads next to nothing.
     pub fn third_server(&self) -> (zmq::Socket, u64) {
