@@ -43,8 +43,8 @@ const HANDSHAKE_MS: i32 = 5_000;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1_024;
 
-/// How many messages wait to be sent to one peer. A peer
-/// that reads nothing, and again and again asks for all there is, would have them pile up without end.
+/// How many messages wait to be sent to one peer. For a peer that reads nothing, and again and again asks
+/// for all there is, they would pile up without end.
 const SEND_AHEAD: u16 = 1 << 15;
 
 /// How many messages libzmq reads ahead for each connection.
