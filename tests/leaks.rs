@@ -12,7 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use raft_cluster::{Envelope, Mailbox, Server};
-use support::{BOUND, Cluster, Transport, free_ports};
+use support::addresses::free_addresses;
+use support::{BOUND, Cluster, Transport};
 
 /// How many entries a folder of `/proc/self` has.
 fn count(folder: &str) -> usize {
@@ -49,15 +50,15 @@ fn one_that_is_dropped() {
 
 /// A port that was used can be used again at once.
 fn one_after_the_other_on_one_port() {
-    let port = free_ports(1)[0];
-    let text = support::config_text(&[format!("127.0.0.1:{port}")]);
+    let address = free_addresses(1).unwrap()[0];
+    let text = support::config_text(&[address.to_string()]);
     let config = text.parse().unwrap();
     for _ in 0..5 {
         let (mailbox, server) = Server::start(&config, raft_cluster::Pid::new(1)).unwrap();
         drop(mailbox);
         server.shutdown();
     }
-    TcpListener::bind(("127.0.0.1", port)).unwrap();
+    TcpListener::bind(address).unwrap();
 }
 
 #[test]

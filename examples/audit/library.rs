@@ -1,10 +1,10 @@
 //! This library with its defaults: a server for each sender, and one to receive.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use raft_cluster::{Config, Envelope, Mailbox, Pid, Server};
 
+use crate::support::addresses::free_addresses;
 use crate::{Contender, MESSAGE, Receiver, Result, SENDERS, Sender};
 
 /// How long the receiver finds nothing before it looks whether all is over.
@@ -20,10 +20,8 @@ pub(crate) struct Library {
 
 impl Library {
     pub(crate) fn new() -> Result<Self> {
-        let listen = |_| TcpListener::bind("127.0.0.1:0");
-        let listeners = (0..SENDERS).map(listen).collect::<std::io::Result<Vec<_>>>()?;
-        let url = |listener: &TcpListener| Ok(listener.local_addr()?.to_string());
-        Ok(Self { urls: listeners.iter().map(url).collect::<Result<_>>()? })
+        let addresses = free_addresses(u32::try_from(SENDERS)?)?;
+        Ok(Self { urls: addresses.iter().map(ToString::to_string).collect() })
     }
 
     /// The configuration for one who finds the receiver at `url`.

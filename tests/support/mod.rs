@@ -13,13 +13,12 @@ mod pipe;
 pub mod process;
 pub mod proxy;
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Receiver, Server};
 use tempfile::TempDir;
 
-use addresses::{bind_free, free_addresses};
+use addresses::free_addresses;
 
 /// Longer than anything takes on a busy machine: a test that waits for it has failed.
 pub const BOUND: Duration = Duration::from_secs(60);
@@ -69,12 +68,6 @@ pub fn config_text(urls: &[String]) -> String {
     let servers: Vec<_> =
         (1..).zip(urls).map(|(pid, url)| serde_json::json!({"mypid": pid, "url": url})).collect();
     serde_json::json!({"object": {"total": urls.len(), "Servers": servers}}).to_string()
-}
-
-/// Ports that the system has just handed out, all different.
-pub fn free_ports(count: u32) -> Vec<u16> {
-    let listeners = bind_free(Ipv4Addr::LOCALHOST, count).unwrap();
-    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// The next envelope, or a failed test.
