@@ -8,11 +8,13 @@ use crate::envelope::Pid;
 use crate::event::Event;
 use crate::stats::{Dropped, PeerState, PeerStats, Stats};
 
-/// All that a server counts. Each number has one writer.
+/// All that a server counts. Each number has one writer, but for those that say otherwise.
 #[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) no_such_peer: AtomicU64,
+    /// Written by both threads.
     pub(crate) rejected: AtomicU64,
+    /// Written by both threads.
     pub(crate) events_missed: AtomicU64,
     pub(crate) peers: Vec<PeerCounters>,
 }
@@ -70,9 +72,10 @@ impl PeerCounters {
     }
 }
 
-/// Adds to a number that only the calling thread writes.
+/// Adds to a number that only the calling thread writes. It stays at the end of its type: a peer may
+/// claim to have given up any number of messages.
 pub(crate) fn add(number: &AtomicU64, more: u64) {
-    number.store(number.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+    number.store(number.load(Ordering::Relaxed).saturating_add(more), Ordering::Relaxed);
 }
 
 const WORDS: usize = 11;

@@ -43,6 +43,10 @@ const HANDSHAKE_MS: i32 = 5_000;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1_024;
 
+/// How many messages wait to be sent to one peer. For a peer that reads nothing, and again and again asks
+/// for all there is, they would pile up without end.
+const SEND_AHEAD: u16 = 1 << 15;
+
 /// How many messages libzmq reads ahead for each connection.
 const READ_AHEAD: i32 = 256;
 
@@ -72,6 +76,8 @@ pub(crate) struct Destination {
 /// The way to one peer.
 pub(crate) struct Outlet {
     socket: zmq::Socket,
+    /// How many messages it was given.
+    given: u64,
 }
 
 impl Outlet {
@@ -79,8 +85,7 @@ impl Outlet {
     pub(crate) fn connect(context: &Context, to: &Destination) -> io::Result<Self> {
         let url = &to.url;
         let socket = context.0.socket(zmq::DEALER)?;
-        // The link's window bounds what is in here.
-        socket.set_sndhwm(0)?;
+        socket.set_sndhwm(SEND_AHEAD.into())?;
         socket.set_linger(0)?;
         socket.set_ipv6(is_ipv6(url))?;
         socket.set_reconnect_ivl(RECONNECT_MS)?;
@@ -95,19 +100,24 @@ impl Outlet {
             set_secret(&socket, &keys.secret)?;
         }
         socket.connect(url)?;
-        Ok(Self { socket })
+        Ok(Self { socket, given: 0 })
     }
 
-    /// Hands a frame to libzmq, which shares its body instead of copying it.
+    /// Hands a frame to libzmq, which shares its body instead of copying it. One that finds
+    /// [too many](SEND_AHEAD) before it is lost, as with a connection that breaks: the peer will miss it.
     pub(crate) fn send(&mut self, frame: Frame) -> io::Result<()> {
         let header = wire::encode_header(&frame.header, &frame.payload);
         let body = frame.payload.into_body();
-        if body.is_empty() {
-            self.socket.send(&header[..], zmq::DONTWAIT)?;
-        } else {
-            self.socket.send(&header[..], zmq::DONTWAIT | zmq::SNDMORE)?;
+        let more = if body.is_empty() { 0 } else { zmq::SNDMORE };
+        match self.socket.send(&header[..], zmq::DONTWAIT | more) {
+            // A socket that takes nothing although it cannot be full is of no use any more.
+            Err(zmq::Error::EAGAIN) if self.given >= SEND_AHEAD.into() => return Ok(()),
+            sent => sent?,
+        }
+        if !body.is_empty() {
             shared::send(&mut self.socket, body)?;
         }
+        self.given += 1;
         Ok(())
     }
 
@@ -322,7 +332,11 @@ mod shared {
 
     use bytes::Bytes;
 
-    /// A received message as `Bytes`, without a copy.
+    /// How many bytes libzmq reads at once. A message that came as part of them keeps them all.
+    const READ: usize = 8 * 1024;
+
+    /// A received message as `Bytes`: without a copy, unless it is small. Else one that waits for the
+    /// application would keep whatever came with it, of which the window knows nothing.
     pub(super) fn into_bytes(message: zmq::Message) -> Bytes {
         struct Owner(zmq::Message);
 
@@ -332,6 +346,9 @@ mod shared {
             }
         }
 
+        if message.len() < READ {
+            return Bytes::copy_from_slice(&message);
+        }
         Bytes::from_owner(Owner(message))
     }
 

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::counters::{Counters, EventSink, add};
+use crate::counters::{Counters, EventSink};
 use crate::event::{Event, Rejection};
 
 /// How often the application is told, at most.
@@ -37,7 +38,8 @@ impl Refusals {
     }
 
     pub(crate) fn note(&mut self, reason: Rejection, address: Option<IpAddr>) {
-        add(&self.counters.rejected, 1);
+        // The output thread counts here too.
+        self.counters.rejected.fetch_add(1, Ordering::Relaxed);
         let is_known = |known: &&mut Refused| known.reason == reason && known.address == address;
         if let Some(known) = self.untold.iter_mut().find(is_known) {
             known.count += 1;

@@ -1,0 +1,128 @@
+//! A listed server that lies: one that has its key, or anybody where there are no keys.
+
+use raft_cluster::{Pid, Rejection};
+
+use crate::forged::{BATCH, CLOSED, ENDED, Header, SETTLED, URGENT, batch_of_one};
+use crate::siege::Siege;
+use crate::victim::{Order, Report};
+
+/// The last place that a stream can reach.
+const LAST: u64 = u64::MAX / 2;
+
+#[test]
+fn frames_of_a_replaced_process_are_not_delivered_again() {
+    Siege::each(|siege| {
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        let send = |incarnation, sequence| {
+            let header = Header { incarnation, sequence, ..Header::default() };
+            socket.send_multipart(batch_of_one(header, b"once"), 0).unwrap();
+        };
+        let delivered = |report: &Report| report.delivered.get(&3).copied();
+        for (incarnation, so_far) in [(5, 10), (6, 20)] {
+            (1..=10).for_each(|sequence| send(incarnation, sequence));
+            siege.await_report(|report| delivered(report) == Some(so_far));
+        }
+        for sequence in (1..=20).cycle().take(2_000) {
+            let alive = Header { incarnation: 6, sequence: 11, ..Header::default() };
+            socket.send(alive.bytes(), 0).unwrap();
+            send(5, sequence);
+        }
+        send(6, 11);
+        siege.await_report(|report| delivered(report) == Some(21));
+        let report = siege.assert_unharmed(16 << 10);
+        assert_eq!(delivered(&report), Some(21));
+    });
+}
+
+#[test]
+fn numbers_at_the_edges_of_their_types_are_survived() {
+    let usual = Header::default();
+    let edges = [
+        Header { sequence: LAST, base: LAST, ..usual },
+        Header { sequence: LAST, base: 1, ..usual },
+        Header { sequence: LAST - 1, base: LAST - 1, ..usual },
+        Header { missed: u64::MAX, ..usual },
+        Header { missed: u64::MAX - 1, round: u32::MAX, gap: u32::MAX, ..usual },
+        Header { largest: 0, silence: 0, ..usual },
+        Header { next: LAST, silence: u32::MAX - 1, flags: SETTLED, ..usual },
+        Header { flags: CLOSED, ..usual },
+        Header { flags: ENDED, ..usual },
+    ];
+    Siege::each(|siege| {
+        let (_third, victim) = siege.third_server();
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        let acknowledged = [0, 1, victim, u64::MAX];
+        let processes = (acknowledged.len() * edges.len()) as u64;
+        // The last one is the last there can be.
+        let mut incarnation = u64::MAX - processes;
+        for of in acknowledged {
+            for edge in edges {
+                incarnation += 1;
+                // In its place, again there, and beyond.
+                for further in [0, 0, 1, 1, 2] {
+                    let sequence = edge.sequence.saturating_add(further).min(LAST);
+                    let header = Header { of, incarnation, sequence, ..edge };
+                    socket.send(header.bytes(), 0).unwrap();
+                    socket.send_multipart(batch_of_one(header, b"edge"), 0).unwrap();
+                    socket.send(Header { kind: BATCH, ..header }.bytes(), 0).unwrap();
+                }
+            }
+        }
+        siege.await_report(|report| report.restarts.get(&3) == Some(&(processes - 1)));
+        siege.assert_unharmed(16 << 10);
+    });
+}
+
+#[test]
+fn acknowledgements_of_what_was_never_sent_are_refused() {
+    Siege::each(|siege| {
+        let (_third, of) = siege.third_server();
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        for next in [2, 1_000, LAST] {
+            let header = Header { of, next, silence: 0, ..Header::default() };
+            socket.send(header.bytes(), 0).unwrap();
+        }
+        let reason = Rejection::FalseAcknowledgement(Pid::new(3));
+        siege.await_report(|report| report.rejections(reason) > 0);
+        siege.assert_unharmed(16 << 10);
+    });
+}
+
+#[test]
+fn a_storm_of_incarnations_is_weathered() {
+    const INCARNATIONS: u64 = 30_000;
+    Siege::each(|siege| {
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        for incarnation in 1..=INCARNATIONS {
+            let header = Header { incarnation, flags: URGENT, ..Header::default() };
+            socket.send_multipart(batch_of_one(header, b"new"), 0).unwrap();
+            if incarnation % 5_000 == 0 {
+                siege.assert_serving();
+            }
+        }
+        let report = siege.await_report(|report| report.restarts.contains_key(&3));
+        assert!(report.delivered[&3] <= INCARNATIONS, "{report:?}");
+        siege.assert_unharmed(32 << 10);
+    });
+}
+
+#[test]
+fn who_reads_nothing_and_wants_everything_again_is_not_sent_it_without_end() {
+    const TIMES: u64 = 10_000;
+    Siege::each(|siege| {
+        // To each process that speaks for server 3 all is sent again that waits for it.
+        siege.victim.order(Order::Speak(50, 16_384));
+        let (_third, of) = siege.third_server();
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        let usual = Header { of, silence: 0, flags: URGENT, ..Header::default() };
+        for incarnation in 1..=TIMES {
+            socket.send(Header { incarnation, ..usual }.bytes(), 0).unwrap();
+            // One at a time, or the victim would take many for one.
+            siege.victim.order(Order::Report);
+        }
+        let last = Header { incarnation: TIMES, ..usual };
+        socket.send_multipart(batch_of_one(last, b"that was all"), 0).unwrap();
+        siege.await_report(|report| report.delivered.get(&3) == Some(&1));
+        siege.assert_unharmed(48 << 10);
+    });
+}

@@ -1,0 +1,130 @@
+//! Headers of the right form that lie about what follows, and about themselves.
+
+use raft_cluster::{Pid, Rejection};
+
+use crate::forged::{BATCH, GOODBYE, Header, SINGLE, batch_of_one, envelope};
+use crate::siege::{Reach, Siege};
+
+/// Frames that no server of the cluster would send to server 1.
+fn lies() -> Vec<Vec<Vec<u8>>> {
+    let heartbeat = Header::default();
+    let kind = |kind| Header { kind, ..heartbeat };
+    let batch = |envelopes| Header { kind: BATCH, envelopes, ..heartbeat }.bytes();
+    let edges = [0, u64::MAX, u64::MAX - 1, 1 << 63];
+    let headers = [
+        heartbeat.with(0, b"RCL"),
+        heartbeat.with(3, &[0]),
+        heartbeat.with(3, &[255]),
+        kind(4).bytes(),
+        kind(255).bytes(),
+        Header { flags: 4, ..heartbeat }.bytes(),
+        Header { flags: 24, ..heartbeat }.bytes(),
+        Header { flags: 32, ..heartbeat }.bytes(),
+        heartbeat.with(6, &[0, 1]),
+        Header { cluster: 1, ..heartbeat }.bytes(),
+        Header { to: 0, ..heartbeat }.bytes(),
+        Header { to: 2, ..heartbeat }.bytes(),
+        Header { to: u32::MAX, ..heartbeat }.bytes(),
+        Header { incarnation: 0, ..heartbeat }.bytes(),
+        Header { sequence: 1, base: 2, ..heartbeat }.bytes(),
+        Header { base: 0, ..heartbeat }.bytes(),
+        Header { round: 0, ..heartbeat }.bytes(),
+        Header { envelopes: 1, ..heartbeat }.bytes(),
+        Header { msg_id: 1, ..heartbeat }.bytes(),
+        Header { msg_id: 1, ..kind(BATCH) }.bytes(),
+        Header { envelopes: 1, ..kind(SINGLE) }.bytes(),
+        heartbeat.with(100, &[1]),
+    ];
+    let sequences = edges.map(|sequence| Header { sequence, ..heartbeat }.bytes());
+    let bases = edges.map(|base| Header { base, sequence: base, ..heartbeat }.bytes());
+    let nexts = edges.map(|next| Header { next, ..heartbeat }.bytes());
+    let one = envelope(2, b"ab");
+    let with_bodies = vec![
+        vec![heartbeat.bytes(), b"body".to_vec()],
+        vec![kind(GOODBYE).bytes(), b"body".to_vec()],
+        vec![batch(u32::MAX), vec![]],
+        vec![batch(u32::MAX), one.clone()],
+        vec![batch(0), one.clone()],
+        vec![batch(2), one.clone()],
+        vec![batch(1), one[..11].to_vec()],
+        vec![batch(1), one[..13].to_vec()],
+        vec![batch(1), [&one[..], b"c"].concat()],
+        vec![batch(1), envelope(1, b"ab")],
+        vec![batch(1), envelope(3, b"ab")],
+        vec![batch(1), envelope(u32::MAX >> 1, b"ab")],
+        vec![batch(2), [one, envelope(u32::MAX >> 1, b"")].concat()],
+        vec![batch(1_000_000), envelope(0, b"").repeat(80_000)],
+    ];
+    let alone = headers.into_iter().chain(sequences).chain(bases).chain(nexts);
+    alone.map(|header| vec![header]).chain(with_bodies).collect()
+}
+
+#[test]
+fn each_lie_is_refused() {
+    Siege::each(|siege| {
+        let lies = lies();
+        for (guise, reach) in siege.guises() {
+            if reach == Reach::Refused {
+                siege.await_refusal(guise, &lies[0]);
+                continue;
+            }
+            let before = siege.await_report(|_| true).rejected;
+            let socket = siege.attacker(guise, zmq::DEALER);
+            for (count, lie) in (1..).zip(&lies) {
+                socket.send_multipart(lie, 0).unwrap();
+                siege.await_report(|report| report.rejected >= before + count);
+            }
+        }
+        let report = siege.assert_unharmed(24 << 10);
+        assert_eq!(report.delivered.len(), 1, "{report:?}");
+        assert_eq!(report.ups.get(&3), None, "{report:?}");
+    });
+}
+
+#[test]
+fn who_is_not_listed_is_nobody() {
+    Siege::each(|siege| {
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        // Not listed, the server itself, and the edges.
+        let claims = [99, 1, 0, u32::MAX];
+        for from in claims {
+            let header = Header { from, ..Header::default() };
+            socket.send_multipart(batch_of_one(header, b"I am somebody"), 0).unwrap();
+        }
+        let actual = Pid::new(3);
+        let reason = |claimed| {
+            if siege.has_keys() {
+                Rejection::Impostor { claimed, actual }
+            } else {
+                Rejection::UnknownSender(claimed)
+            }
+        };
+        let reasons = claims.map(|from| reason(Pid::new(from)));
+        siege.await_report(|report| reasons.iter().all(|reason| report.rejections(*reason) == 1));
+        let report = siege.assert_unharmed(16 << 10);
+        assert_eq!(report.delivered.len(), 1, "{report:?}");
+    });
+}
+
+#[test]
+fn a_refusal_says_why() {
+    Siege::each(|siege| {
+        let right = Header::default();
+        let wrong = [
+            (Header { kind: 9, ..right }.bytes(), Rejection::Malformed),
+            (right.with(3, &[2]), Rejection::Version(2)),
+            (Header { cluster: 1, ..right }.bytes(), Rejection::OtherCluster),
+            (Header { to: 4, ..right }.bytes(), Rejection::OtherRecipient(Pid::new(4))),
+        ];
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        for (header, _) in &wrong {
+            for _ in 0..100 {
+                socket.send(header, 0).unwrap();
+            }
+        }
+        siege.await_report(|report| {
+            wrong.iter().all(|(_, reason)| report.rejections(*reason) == 100)
+        });
+        siege.assert_unharmed(16 << 10);
+    });
+}
