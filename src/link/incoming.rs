@@ -74,7 +74,7 @@ struct Stream {
 /// A frame that came in order, waiting to enter the inbox.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Arrival {
-    sequence: Sequence,
+    pub(crate) sequence: Sequence,
     pace: Pace,
     /// Envelopes that the peer gave up right before this frame.
     pub(crate) missed: u64,
