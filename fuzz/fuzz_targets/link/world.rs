@@ -7,7 +7,8 @@
 //!
 //! In a peaceful play, too:
 //!
-//! - The envelopes of one process enter an inbox in order, each at most once.
+//! - The envelopes of one process enter an inbox in order, each at most once, and who has listened from the
+//!   start is told of all that are left out.
 //! - No acknowledgement is refused as false, and none counts what has entered no inbox.
 //! - Once the network works, all is settled within a few heartbeats.
 
@@ -20,7 +21,8 @@ use raft_cluster::{Envelope, Pid};
 use crate::{Manners, Mood, Side, Step};
 
 const WINDOW: usize = 4_096;
-const LARGEST: u32 = 6_000;
+/// The largest message that each side takes: some of one side's are too large for the other.
+const LARGEST: [u32; 2] = [6_000, 2_000];
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -42,14 +44,18 @@ pub struct World {
     left: Server,
     right: Server,
     /// What each process has sent that entered an inbox.
-    entered: BTreeMap<Process, BTreeSet<i64>>,
+    entered: BTreeMap<Process, BTreeSet<u64>>,
+    /// Who spoke for the peer when a process started.
+    first_listeners: BTreeMap<Process, Process>,
 }
 
 struct Server {
     link: Link,
     process: Process,
+    /// The largest message it takes, in bytes.
+    largest: u32,
     /// The number of the envelope that is accepted next.
-    next: i64,
+    next: u64,
     /// How many envelopes came back as undeliverable.
     reported: u64,
     stage: Stage,
@@ -61,8 +67,8 @@ struct Server {
     /// The processes of the peer that were heard and the last of their frames that entered, the present
     /// one last.
     speakers: Vec<(Process, u64)>,
-    /// The last envelope that entered, of each process.
-    last: BTreeMap<Process, i64>,
+    /// The envelope of each process that comes next, unless some are left out.
+    expected: BTreeMap<Process, u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,7 +93,9 @@ impl World {
         let now = Duration::from_secs(100);
         let [left, right] =
             Side::BOTH.map(|side| Server::start(side, 1_000 + side as Process, now));
-        Self { mood, now, left, right, entered: BTreeMap::new() }
+        let first = [(left.process, right.process), (right.process, left.process)];
+        let first_listeners = first.into_iter().collect();
+        Self { mood, now, left, right, entered: BTreeMap::new(), first_listeners }
     }
 
     fn server(&mut self, side: Side) -> &mut Server {
@@ -143,7 +151,11 @@ impl World {
 
     fn deliver(&mut self, to: Side, place: u8, again: bool) {
         let now = self.now;
-        let Some(frame) = self.server(to).take_letter(place, again, now) else { return };
+        if self.mood == Mood::Peaceful {
+            // The link counts on letters to come within the peer timeout, or not at all.
+            self.server(to).letters.retain(|letter| now < letter.sent + PEER_TIMEOUT);
+        }
+        let Some(frame) = self.server(to).take_letter(place, again) else { return };
         self.handle(to, frame);
     }
 
@@ -153,8 +165,7 @@ impl World {
     }
 
     fn truncate(&mut self, to: Side, place: u8, header: u8, body: u16) {
-        let now = self.now;
-        let Some(frame) = self.server(to).take_letter(place, true, now) else { return };
+        let Some(frame) = self.server(to).take_letter(place, true) else { return };
         let (bytes, whole) = frame.encode();
         let cut = usize::from(header);
         if cut < bytes.len() {
@@ -168,7 +179,6 @@ impl World {
 
     fn enter(&mut self, side: Side, frames: usize) {
         let now = self.now;
-        let mood = self.mood;
         let server = self.server(side);
         let mut held = Vec::new();
         while held.len() < frames
@@ -181,19 +191,37 @@ impl World {
         assert!(held.len() < 2 || bytes <= WINDOW, "{bytes} bytes wait for the inbox");
         let is_empty = |arrival: &Arrival| arrival.len == 0;
         assert!(server.inbox == Inbox::Open || held.iter().all(is_empty), "the inbox is closed");
-        if mood == Mood::Peaceful {
-            held.into_iter().flatten().for_each(|envelope| self.receive(side, &envelope));
+        if self.mood == Mood::Peaceful {
+            held.into_iter().for_each(|arrival| self.receive(side, arrival));
         }
     }
 
-    /// An envelope that its sender has stamped enters an inbox.
-    fn receive(&mut self, side: Side, envelope: &Envelope) {
-        let stamp = envelope.msg.first_chunk().expect("each has its stamp");
-        let writer = Process::from_le_bytes(*stamp);
-        let number = envelope.msg_id;
-        let last = self.server(side).last.insert(writer, number);
-        assert!(last.is_none_or(|last| last < number), "{number} of {writer} comes after {last:?}");
-        self.entered.entry(writer).or_default().insert(number);
+    /// The envelopes of a frame, which their sender has numbered, enter an inbox.
+    fn receive(&mut self, side: Side, arrival: Arrival) {
+        let server = self.server(side);
+        let (listener, writer) = (server.process, server.speaker());
+        let exact = self.is_told_of_all(side.other(), writer, listener);
+        let server = self.server(side);
+        let expected = server.expected.entry(writer).or_default();
+        *expected += arrival.missed;
+        let mut due = *expected;
+        for envelope in arrival {
+            let number = envelope.msg_id.unsigned_abs();
+            assert!(due <= number, "{number} of {writer} comes when {due} is due");
+            assert!(due == number || !exact, "{writer} left out {due} and did not tell {listener}");
+            self.entered.entry(writer).or_default().insert(number);
+            due = number + 1;
+        }
+        self.server(side).expected.insert(writer, due);
+    }
+
+    /// Whether a listener has to know of all that this writer leaves out. What a process before it turned
+    /// away, and what was given up on that one's word, it need not know.
+    fn is_told_of_all(&mut self, side: Side, writer: Process, listener: Process) -> bool {
+        let now = self.now;
+        let is_first = self.first_listeners.get(&writer) == Some(&listener);
+        let server = self.server(side);
+        is_first && server.process == writer && server.link.stats(now).dropped.inbox_closed == 0
     }
 
     fn stop(&mut self, pause: Duration) {
@@ -207,6 +235,9 @@ impl World {
         let server = self.server(side);
         let process = server.process + 10;
         let mut old = std::mem::replace(server, Server::start(side, process, now));
+        let peer = self.server(side.other()).process;
+        self.first_listeners.insert(process, peer);
+        let server = self.server(side);
         // What was on its way to the old process finds the new one.
         server.letters = std::mem::take(&mut old.letters);
         server.sample = old.sample.take();
@@ -269,18 +300,20 @@ impl World {
 impl Server {
     fn start(side: Side, process: Process, now: Duration) -> Self {
         let [own, peer] = [side, side.other()].map(|side| Pid::new(side as u32 + 1));
+        let largest = LARGEST[side as usize];
         let settings = Settings {
             own,
             peer,
             incarnation: process,
             window: WINDOW,
-            largest: LARGEST,
+            largest,
             heartbeat: HEARTBEAT,
             peer_timeout: PEER_TIMEOUT,
         };
         Self {
             link: Link::new(settings, now).expect("an incarnation is not zero"),
             process,
+            largest,
             next: 0,
             reported: 0,
             stage: Stage::Open,
@@ -288,27 +321,24 @@ impl Server {
             letters: VecDeque::new(),
             sample: None,
             speakers: Vec::new(),
-            last: BTreeMap::new(),
+            expected: BTreeMap::new(),
         }
     }
 
-    /// The next envelope that the application sends, stamped with its process.
-    fn envelope(&self, ahead: i64, bytes: usize) -> Envelope {
-        let mut msg = self.process.to_le_bytes().to_vec();
-        msg.resize(bytes.max(msg.len()), 0);
-        Envelope::broadcast(msg).with_id(self.next + ahead)
+    fn envelope(number: u64, bytes: usize) -> Envelope {
+        Envelope::broadcast(vec![7; bytes]).with_id(i64::try_from(number).unwrap_or(i64::MAX))
     }
 
     fn push_batch(&mut self, envelopes: u8, now: Duration) {
-        let envelopes = i64::from(envelopes % 32) + 1;
-        let batch: Vec<_> = (0..envelopes).map(|ahead| self.envelope(ahead, 8)).collect();
+        let numbers = self.next..=self.next + u64::from(envelopes % 32);
+        let batch: Vec<_> = numbers.map(|number| Self::envelope(number, 8)).collect();
         if self.stage == Stage::Open && self.link.push_batch(&batch, now) == Admission::Accepted {
-            self.next += envelopes;
+            self.next += batch.len() as u64;
         }
     }
 
     fn push_single(&mut self, bytes: u16, now: Duration) {
-        let envelope = self.envelope(0, usize::from(bytes) % LARGEST as usize);
+        let envelope = Self::envelope(self.next, usize::from(bytes) % (self.largest as usize + 1));
         if self.stage == Stage::Open && self.link.push_single(envelope, now) == Admission::Accepted
         {
             self.next += 1;
@@ -334,9 +364,7 @@ impl Server {
         }
     }
 
-    /// A letter arrives. None does so later than the peer timeout: the link counts on that.
-    fn take_letter(&mut self, place: u8, again: bool, now: Duration) -> Option<Frame> {
-        self.letters.retain(|letter| now < letter.sent + PEER_TIMEOUT);
+    fn take_letter(&mut self, place: u8, again: bool) -> Option<Frame> {
         let place = usize::from(place) % self.letters.len().max(1);
         if again {
             return self.letters.get(place).map(|letter| letter.frame.clone());
@@ -357,6 +385,11 @@ impl Server {
         }
     }
 
+    /// The process that is listened to.
+    fn speaker(&self) -> Process {
+        self.speakers.last().expect("somebody was heard").0
+    }
+
     fn check_sequence(&mut self, arrival: &Arrival) {
         let (process, last) = self.speakers.last_mut().expect("somebody was heard");
         let sequence = arrival.sequence;
@@ -371,10 +404,10 @@ impl Server {
         }
         let stats = self.link.stats(now);
         let places = stats.acknowledged + self.reported + stats.queued + stats.in_flight;
-        assert_eq!(stats.accepted, self.next as u64, "accepted: {stats:?}");
+        assert_eq!(stats.accepted, self.next, "accepted: {stats:?}");
         assert_eq!(stats.accepted, places, "{} reported, and {stats:?}", self.reported);
         assert_eq!(stats.dropped.total(), self.reported, "{stats:?}");
-        let most = WINDOW.max(LARGEST as usize) + 3 * FRAME_OVERHEAD;
+        let most = WINDOW.max(self.largest as usize) + 3 * FRAME_OVERHEAD;
         assert!(stats.window_bytes <= most as u64, "{stats:?}");
         stats.acknowledged
     }
