@@ -258,7 +258,7 @@ impl Incoming {
         let heartbeat = matches!(payload, Payload::Heartbeat);
         if header.sequence > stream.expected {
             let news = heartbeat || stream.gap != Some(header.round);
-            if open && stream.overflow.is_none() && news {
+            if stream.overflow.is_none() && news {
                 stream.gap = Some(header.round);
                 self.tell(Urgency::Now);
             }

@@ -271,19 +271,32 @@ impl World {
         }
         self.left.letters.clear();
         self.right.letters.clear();
-        for _ in 0..16 {
+        self.settle();
+        let before = self.acknowledged();
+        let now = self.now;
+        Side::BOTH.into_iter().for_each(|side| self.server(side).push_batch(0, now));
+        self.settle();
+        let expected = [self.left.reaches(&self.right), self.right.reaches(&self.left)];
+        let arrived = std::array::from_fn(|at| self.acknowledged()[at] - before[at]);
+        assert_eq!(arrived, expected, "one envelope more arrives from each that is open at each");
+    }
+
+    /// All that is under way arrives and is acknowledged.
+    fn settle(&mut self) {
+        for _ in 0..12 {
             self.now += HEARTBEAT;
             (0..4).for_each(|_| self.exchange());
             self.check();
         }
         for server in [&self.left, &self.right] {
             let stats = server.link.stats(self.now);
-            assert_eq!(
-                stats.queued + stats.in_flight,
-                0,
-                "nothing is pending in the end: {stats:?}"
-            );
+            let left = stats.queued + stats.in_flight + stats.window_bytes;
+            assert_eq!(left, 0, "nothing is pending in the end: {stats:?}");
         }
+    }
+
+    fn acknowledged(&self) -> [u64; 2] {
+        [&self.left, &self.right].map(|server| server.link.stats(self.now).acknowledged)
     }
 
     fn exchange(&mut self) {
@@ -343,6 +356,11 @@ impl Server {
         {
             self.next += 1;
         }
+    }
+
+    /// How many of one envelope that it sends now the peer gets.
+    fn reaches(&self, peer: &Self) -> u64 {
+        (self.stage == Stage::Open && peer.inbox == Inbox::Open).into()
     }
 
     fn leave(&mut self) {
