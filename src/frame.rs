@@ -169,22 +169,26 @@ pub(crate) struct Sequence(u64);
 impl Sequence {
     pub(crate) const FIRST: Self = Self(1);
 
-    /// The number, if it is one that a stream can reach: the upper half is out of bounds, so that no
-    /// peer can bring a link to the end of the type.
+    /// The last place there is. The upper half of the type is out of bounds, so that no peer can bring a
+    /// link to its end.
+    const LAST: Self = Self(u64::MAX / 2);
+
+    /// The number, if it is one that a stream can reach.
     pub(crate) fn from_wire(number: u64) -> Option<Self> {
-        (1..=u64::MAX / 2).contains(&number).then_some(Self(number))
+        (Self::FIRST.0..=Self::LAST.0).contains(&number).then_some(Self(number))
     }
 
     pub(crate) const fn to_wire(self) -> u64 {
         self.0
     }
 
-    /// The place `frames` further on.
-    pub(crate) const fn plus(self, frames: usize) -> Self {
-        Self(self.0.saturating_add(frames as u64))
+    /// The place `frames` further on, or the last there is: what is acknowledged to a peer that claims
+    /// to have come that far must still be a number that crosses the network.
+    pub(crate) fn plus(self, frames: usize) -> Self {
+        Self(self.0.saturating_add(frames as u64)).min(Self::LAST)
     }
 
-    pub(crate) const fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         self.plus(1)
     }
 }

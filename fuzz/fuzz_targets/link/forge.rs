@@ -35,6 +35,8 @@ enum Change {
     /// Something close to what was there.
     By(i8),
     To(u64),
+    /// About the last place that a stream can have.
+    Edge(i8),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -83,6 +85,7 @@ impl Forgery {
             let changed = match change {
                 Change::By(by) => u64::from_le_bytes(number).wrapping_add_signed((*by).into()),
                 Change::To(other) => *other,
+                Change::Edge(by) => (u64::MAX / 2).wrapping_add_signed((*by).into()),
             };
             place.copy_from_slice(&changed.to_le_bytes()[..length]);
         }

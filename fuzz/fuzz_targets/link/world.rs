@@ -1,6 +1,7 @@
 //! Two servers, the network between them, and what must hold whatever happens.
 //!
 //! - Nothing panics, and no turn makes a server send without end or want to run again at once.
+//! - What a link sends comes through the decoder.
 //! - Frames of one process enter an inbox in order, each at most once.
 //! - What is accepted is acknowledged, reported or pending, in every snapshot.
 //! - Neither half holds more than its window, or one frame.
@@ -375,6 +376,8 @@ impl Server {
 
     /// The network takes a frame for this server.
     fn post(&mut self, frame: Frame, now: Duration) {
+        let (header, body) = frame.encode();
+        let frame = Frame::decode(&header, body).expect("what a link sends is a frame");
         self.sample = Some(frame.clone());
         self.letters.push_back(Letter { frame, sent: now });
         if self.letters.len() > LETTERS {
