@@ -140,6 +140,9 @@ mod envelope;
 mod event;
 mod frame;
 mod input;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod key;
 mod link;
 mod output;

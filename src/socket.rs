@@ -358,11 +358,14 @@ mod shared {
         let (data, len) = (body.as_ptr(), body.len());
         let hint = Box::into_raw(Box::new(body));
         let mut message = zmq_sys::zmq_msg_t::default();
-        // SAFETY: `data` points to `len` bytes that do not move or change while `hint`, a clone of the
-        // `Bytes` they belong to, is alive; libzmq only reads them, since the message is sent. It calls
-        // `release` exactly once, from whichever thread drops the message's last reference, at the
-        // latest when the context ends; `Bytes` is `Send`. When a call fails nothing else owns `hint`
-        // (a failed init) or the message (a failed send), and it is taken back here.
+        // SAFETY: `data` points to `len` bytes that neither move nor change while the `Bytes` in `hint` is
+        // alive, wherever that is, and libzmq only reads them, since the message is sent. Once the init
+        // has succeeded the message owns `hint`: libzmq calls `release` when it drops its last reference
+        // to the message, once, on this thread or one of its own, and at the latest when it closes the
+        // socket or ends the context; if the process ends first, never. However late that is, the box
+        // borrows nothing, `Bytes` is `Send`, and `release` touches neither socket nor context. `message`
+        // stays where it is from the init to the send, which empties it. When a call fails nothing else
+        // owns `hint` (a failed init) or the message (a failed send), and it is let go of here.
         unsafe {
             let data = data.cast_mut().cast::<c_void>();
             let rc = zmq_sys::zmq_msg_init_data(
@@ -373,8 +376,9 @@ mod shared {
                 hint.cast::<c_void>(),
             );
             if rc == -1 {
+                let error = io::Error::last_os_error();
                 drop(Box::from_raw(hint));
-                return Err(io::Error::last_os_error());
+                return Err(error);
             }
             if zmq_sys::zmq_msg_send(&mut message, socket.as_mut_ptr(), zmq::DONTWAIT) == -1 {
                 let error = io::Error::last_os_error();

@@ -74,7 +74,7 @@ struct Stream {
 /// A frame that came in order, waiting to enter the inbox.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Arrival {
-    sequence: Sequence,
+    pub(crate) sequence: Sequence,
     pace: Pace,
     /// Envelopes that the peer gave up right before this frame.
     pub(crate) missed: u64,
@@ -258,7 +258,7 @@ impl Incoming {
         let heartbeat = matches!(payload, Payload::Heartbeat);
         if header.sequence > stream.expected {
             let news = heartbeat || stream.gap != Some(header.round);
-            if open && stream.overflow.is_none() && news {
+            if stream.overflow.is_none() && news {
                 stream.gap = Some(header.round);
                 self.tell(Urgency::Now);
             }

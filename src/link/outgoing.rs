@@ -159,17 +159,15 @@ impl Outgoing {
     /// Takes what the receiving half of the other direction has learnt of the peer.
     pub(crate) fn handle_heard(&mut self, heard: &Heard) -> Result<(), Rejection> {
         let was_settled = self.is_settled();
-        let before = std::mem::replace(
-            &mut self.peer,
-            Peer {
-                incarnation: heard.incarnation,
-                presence: heard.presence,
-                intake: heard.said.intake,
-                heard_at: heard.at,
-                largest: heard.largest,
-                progress: heard.progress,
-            },
-        );
+        let peer = Peer {
+            incarnation: heard.incarnation,
+            presence: heard.presence,
+            intake: self.intake(&heard.said),
+            heard_at: heard.at,
+            largest: heard.largest,
+            progress: heard.progress,
+        };
+        let before = std::mem::replace(&mut self.peer, peer);
         self.owed = heard.owed;
         self.urgency = self.urgency.max(heard.urgency);
         let heeded = self.heed(&heard.said, heard.at);
@@ -193,6 +191,16 @@ impl Outgoing {
             self.urgency = Urgency::Now;
         }
         heeded
+    }
+
+    /// Whether the peer takes envelopes. The last words of a process that never heard this one were for
+    /// the one before, and can be old: whoever took them to heart would be silent, and where both sides
+    /// did, for ever.
+    fn intake(&self, said: &Acknowledgement) -> Intake {
+        match said.intake {
+            Intake::Ended if said.of != Some(self.ends.incarnation) => Intake::Open,
+            intake => intake,
+        }
     }
 
     /// Takes an acknowledgement, if it speaks of this process.

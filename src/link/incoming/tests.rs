@@ -95,6 +95,21 @@ fn a_gap_is_answered_once_for_each_round_and_again_for_each_heartbeat() {
     assert_eq!(incoming.takes(again, 4), Some(Urgency::Now));
 }
 
+/// A goodbye is taken although the inbox is closed, so it is asked for when it is lost.
+#[test]
+fn a_gap_is_answered_although_the_inbox_is_closed() {
+    let mut incoming = incoming(10_000);
+    incoming.takes(heartbeat(1), 0);
+    incoming.close();
+    incoming.poll_heard();
+    incoming.handle_frame(heartbeat(2), at(1)).unwrap();
+    let heard = incoming.poll_heard().unwrap();
+    assert_eq!((heard.urgency, heard.owed.gap), (Urgency::Now, Some(Round::FIRST)));
+    incoming.takes(Frame { header: header(PEER, 1), payload: Payload::Goodbye }, 2);
+    incoming.pop(at(3));
+    assert_eq!(incoming.presence(), Presence::Left);
+}
+
 #[test]
 fn only_a_heartbeat_that_asks_is_answered() {
     let mut incoming = incoming(10_000);

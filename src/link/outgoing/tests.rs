@@ -196,6 +196,23 @@ fn a_peer_that_has_ended_is_sent_nothing_and_holds_nobody_up() {
     assert_eq!(sent(&mut outgoing, 10_002), [2]);
 }
 
+/// Otherwise two servers that restart side by side, each in time for the last words that were for the
+/// other's predecessor, would both be silent for ever.
+#[test]
+fn the_last_words_for_the_process_before_silence_nobody() {
+    let mut outgoing = outgoing();
+    let mut last_words = heard(1, 1);
+    last_words.said.intake = Intake::Ended;
+    last_words.said.of = Incarnation::from_wire(OWN - 1);
+    outgoing.handle_heard(&last_words).unwrap();
+    assert_eq!(outgoing.room(100, at(2)), Room::Yes);
+    assert!(outgoing.poll_transmit(at(2)).is_some());
+    last_words.said.of = Incarnation::from_wire(OWN);
+    outgoing.handle_heard(&last_words).unwrap();
+    assert_eq!(outgoing.room(100, at(3)), Room::Refuse(Reason::InboxClosed));
+    assert_eq!(outgoing.poll_transmit(at(3)), None);
+}
+
 #[test]
 fn an_acknowledgement_is_asked_for_four_times_a_window() {
     let mut outgoing = outgoing();

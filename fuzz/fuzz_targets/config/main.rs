@@ -1,0 +1,114 @@
+//! The configuration, through the public loader: any bytes, and JSON that is nearly right, which an input
+//! asks for with [`NEARLY_RIGHT`] as its first byte.
+//!
+//! Nothing panics, every error can be shown, and a configuration that loads keeps what its type promises.
+
+#![no_main]
+
+mod draft;
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::{env, fs, process};
+
+use arbitrary::{Arbitrary, Unstructured};
+use draft::Draft;
+use libfuzzer_sys::fuzz_target;
+use raft_cluster::{Config, ConfigError};
+use serde_json::{Value, json};
+
+const NEARLY_RIGHT: u8 = 0;
+
+/// The bytes of the longest path of a socket.
+const LONGEST_PATH: usize = 107;
+
+fuzz_target!(|data: &[u8]| {
+    match data.split_first() {
+        Some((&NEARLY_RIGHT, rest)) => {
+            let Ok(draft) = Draft::arbitrary_take_rest(Unstructured::new(rest)) else { return };
+            check(draft.text().parse());
+        }
+        _ => match std::str::from_utf8(data) {
+            Ok(text) => check(text.parse()),
+            Err(_) => check(load(data)),
+        },
+    }
+});
+
+fn load(data: &[u8]) -> Result<Config, ConfigError> {
+    static FILE: LazyLock<PathBuf> =
+        LazyLock::new(|| env::temp_dir().join(format!("raft-cluster-fuzz-{}", process::id())));
+    fs::write(&*FILE, data).expect("the temporary folder can be written");
+    let loaded = Config::load(&*FILE);
+    assert!(matches!(loaded, Err(ConfigError::NotUtf8 { .. })), "{loaded:?}");
+    loaded
+}
+
+fn check(loaded: Result<Config, ConfigError>) {
+    match loaded {
+        Ok(config) => check_config(&config),
+        Err(error) => assert!(!format!("{error} {error:?}").is_empty()),
+    }
+}
+
+/// What the type promises, and that the same servers written down anew are the same configuration.
+fn check_config(config: &Config) {
+    let pids = config.pids();
+    assert!(!pids.is_empty(), "there is a server");
+    assert_eq!(pids.iter().collect::<BTreeSet<_>>().len(), pids.len(), "pids are unique");
+    let urls: Vec<&str> =
+        pids.iter().map(|pid| config.url(*pid).expect("each has a url")).collect();
+    assert_eq!(urls.iter().collect::<BTreeSet<_>>().len(), urls.len(), "addresses are unique");
+    urls.iter().for_each(|url| check_url(url));
+    let keys: Vec<String> =
+        pids.iter().filter_map(|pid| config.public_key(*pid)).map(|key| key.to_string()).collect();
+    assert!(keys.is_empty() || keys.len() == pids.len(), "all have keys or none");
+    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "keys are unique");
+    assert!(config.cluster().is_none_or(|name| !name.trim().is_empty()), "a name says something");
+    config.warnings().iter().for_each(|warning| assert!(!warning.to_string().is_empty()));
+
+    let again: Config = written(config).parse().expect("what was loaded loads again");
+    assert_eq!(written(&again), written(config));
+    assert!(again.warnings().is_empty(), "nothing is left to warn of");
+}
+
+fn written(config: &Config) -> String {
+    let servers = config.pids().iter().map(|pid| {
+        let mut server = json!({"mypid": pid, "url": config.url(*pid)});
+        if let Some(key) = config.public_key(*pid) {
+            server["public_key"] = key.to_string().into();
+        }
+        server
+    });
+    let servers: Vec<Value> = servers.collect();
+    let mut object = json!({"total": servers.len(), "Servers": servers});
+    if let Some(name) = config.cluster() {
+        object["cluster"] = name.into();
+    }
+    json!({"object": object}).to_string()
+}
+
+/// The url is one that libzmq can be given.
+fn check_url(url: &str) {
+    if let Some(path) = url.strip_prefix("ipc://") {
+        assert!(path.starts_with('/') && path.len() <= LONGEST_PATH, "{url:?}");
+        assert!(!path.ends_with('/') && !path.contains(char::is_control), "{url:?}");
+        return;
+    }
+    let authority = url.strip_prefix("tcp://").expect("there is no third scheme");
+    let (host, port) = authority.rsplit_once(':').expect("there is a port");
+    assert_ne!(port.parse::<u16>(), Ok(0), "{url:?}");
+    assert!(port.parse::<u16>().is_ok() && !port.starts_with(['+', '0']), "{url:?}");
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let address = address.split('%').next().unwrap_or_default();
+        let address: Ipv6Addr = address.parse().expect("an IPv6 address in brackets");
+        assert!(!address.is_unspecified(), "{url:?}");
+    } else {
+        let allowed =
+            |c: char| c.is_ascii_alphanumeric() && !c.is_ascii_uppercase() || "-_.".contains(c);
+        assert!(!host.is_empty() && host.chars().all(allowed), "{url:?}");
+        assert_ne!(host.parse(), Ok(Ipv4Addr::UNSPECIFIED), "{url:?}");
+    }
+}
