@@ -116,7 +116,8 @@ impl Link {
             settings;
         let incarnation = Incarnation::from_wire(incarnation)?;
         let ends = Ends { cluster: ClusterId::new(None), own, peer, incarnation };
-        let limits = Limits { window, largest, heartbeat, peer_timeout };
+        let at_once = window / 4;
+        let limits = Limits { window, at_once, largest, heartbeat, peer_timeout };
         Some(Self {
             own,
             peer,

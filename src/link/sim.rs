@@ -24,7 +24,7 @@ use std::sync::LazyLock;
 use world::World;
 
 /// How many seeds are played unless the environment says otherwise.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 5_000;
 
 fn play(seed: u64) {
     let mut world = World::new(seed);
