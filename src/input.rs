@@ -1,7 +1,6 @@
 //! The input thread: from the peers to the inbox.
 
 mod lane;
-mod refusals;
 mod shelf;
 
 use std::collections::HashMap;
@@ -18,9 +17,9 @@ use crate::event::Rejection;
 use crate::frame::ClusterId;
 use crate::input::lane::Entered;
 pub(crate) use crate::input::lane::Lane;
-use crate::input::refusals::Refusals;
 use crate::input::shelf::{Lot, Put, Shelf};
 use crate::link::Feedback;
+use crate::refusals::Refusals;
 use crate::socket::{Alarm, Inlet, Parts, Received, Signal, Speaker, Visitor};
 use crate::wire::{self, DecodeError};
 

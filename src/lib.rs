@@ -146,6 +146,7 @@ pub mod internals;
 mod key;
 mod link;
 mod output;
+mod refusals;
 mod report;
 mod server;
 mod socket;

@@ -13,11 +13,12 @@ use crossbeam_channel::{Receiver, RecvError, TryRecvError, never, select};
 use crate::clock::{Clock, Doze, Vigil};
 use crate::counters::{Counters, EventSink, add};
 use crate::envelope::{Envelope, Pid, Recipient};
-use crate::event::{Event, Reason, Rejection};
+use crate::event::{Event, Reason};
 use crate::frame::Payload;
 use crate::link::{FRAME_OVERHEAD, Feedback, Room};
 pub(crate) use crate::output::lane::Lane;
 use crate::output::packer::{Addressee, Packer};
+use crate::refusals::Refusals;
 use crate::report::PeerReport;
 use crate::socket::{Bell, Context, Signal};
 
@@ -65,6 +66,7 @@ pub(crate) struct Output {
     phase: Phase,
     vigil: Vigil,
     doze: Doze,
+    refusals: Refusals,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +104,18 @@ impl Output {
         let batch = BATCH.min(setup.window / 4);
         let packer = Packer::new(setup.lanes.len(), batch);
         let vigil = Vigil::new(setup.heartbeat, setup.clock.now());
-        let (backlog, phase, doze) = (VecDeque::new(), Phase::Open, Doze::default());
-        Self { setup, by_pid, packer, backlog, batch, phase, vigil, doze }
+        let refusals = Refusals::new(setup.events.clone(), Arc::clone(&setup.counters));
+        Self {
+            setup,
+            by_pid,
+            packer,
+            backlog: VecDeque::new(),
+            batch,
+            phase: Phase::Open,
+            vigil,
+            doze: Doze::default(),
+            refusals,
+        }
     }
 
     /// Runs until the input thread has ended.
@@ -117,6 +129,7 @@ impl Output {
             self.say_goodbye();
             self.transmit(now);
             self.settle(now);
+            self.refusals.tell(now);
             self.publish(now);
             if work == Work::Done {
                 self.doze.interrupt();
@@ -148,13 +161,8 @@ impl Output {
     fn handle_feedback(&mut self, feedback: &Feedback) {
         let lane = &mut self.setup.lanes[feedback.lane];
         if let Err(reason) = lane.handle_heard(&feedback.heard) {
-            self.reject(reason);
+            self.refusals.note(reason, None);
         }
-    }
-
-    fn reject(&mut self, reason: Rejection) {
-        self.setup.counters.rejected.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.setup.events.emit(Event::Rejected { reason, address: None, count: 1 });
     }
 
     /// Takes from the outbox what one frame holds, unless a living peer's window is full.
@@ -350,7 +358,7 @@ impl Output {
             Phase::Open | Phase::Settled => None,
         };
         let lanes = self.setup.lanes.iter().filter_map(|lane| lane.poll_timeout(now));
-        lanes.chain(linger).min().unwrap_or(now + IDLE)
+        lanes.chain(linger).chain(self.refusals.poll_timeout()).min().unwrap_or(now + IDLE)
     }
 
     /// Says the last words to every peer and closes the sockets.

@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const REASONS: usize = 8;
 
 /// Counts what is refused, and tells the application at once of the first in a while, then once for each
-/// interval how many there were.
+/// interval how many there were. Each thread has its own.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     events: EventSink,
@@ -38,7 +38,6 @@ impl Refusals {
     }
 
     pub(crate) fn note(&mut self, reason: Rejection, address: Option<IpAddr>) {
-        // The output thread counts here too.
         self.counters.rejected.fetch_add(1, Ordering::Relaxed);
         let is_known = |known: &&mut Refused| known.reason == reason && known.address == address;
         if let Some(known) = self.untold.iter_mut().find(is_known) {
