@@ -8,8 +8,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use raft_cluster::{Builder, Event, Mailbox, PeerState, Pid, Server};
+use support::audit::Verdict;
 use support::load::{await_stats, under_load};
-use support::netns::Machines;
+use support::netns::{Impairment, Machines};
 
 /// Two machines, unless the test is to be skipped.
 fn machines() -> Option<Machines> {
@@ -52,24 +53,25 @@ fn resets_by_the_kernel_lose_nothing() {
         await_progress(servers, 1);
     });
     outcome.assert_clean();
-    println!("{resets} resets, {} messages resent", outcome.resent());
     if resets == 0 {
         println!("skipped: this kernel cannot reset connections");
     }
+    outcome.verdict().show("connections reset by the kernel, `ss -K`", resets);
     assert_eq!(outcome.count(|event| matches!(event, Event::Down(_))), 0);
 }
 
 #[test]
 fn a_network_that_loses_and_delays_packets_loses_no_messages() {
     let Some(machines) = machines() else { return };
-    match machines.impair() {
-        Ok(impairment) => println!("{impairment:?}"),
+    let impairment = match machines.impair() {
+        Ok(Impairment::LossAndDelay) => "5 % of the packets lost, delay of 50 ms ± 20 ms",
+        Ok(Impairment::Loss) => "5 % of the packets lost",
         Err(reason) => return println!("skipped: {reason}"),
-    }
+    };
     let servers = start(&machines, small);
     let outcome = under_load(servers, 256, |servers| await_progress(servers, 10_000));
     outcome.assert_clean();
-    println!("{:?}, {} resent", outcome.verdict(), outcome.resent());
+    outcome.verdict().show(impairment, 1);
     assert_eq!(outcome.count(|event| matches!(event, Event::Down(_))), 0);
 }
 
@@ -100,6 +102,7 @@ fn assert_recovers_from_partition(cut: &[usize]) {
     });
     println!("cut from {cut:?}: recovered in {took:?}");
     assert!(took < RECOVERY, "{took:?}");
+    let mut unreported = Verdict::default();
     for (sender, receiver) in [(0, 1), (1, 0)] {
         let verdict = outcome.audits[receiver][sender].verdict(outcome.sent[sender]);
         let sending = &outcome.reports[sender].stats.peers[0];
@@ -107,7 +110,10 @@ fn assert_recovers_from_partition(cut: &[usize]) {
         assert_eq!((verdict.repeated, verdict.reordered), (0, 0));
         assert_eq!(verdict.lost, sending.dropped.peer_down);
         assert_eq!(verdict.lost, receiving.missed);
+        unreported += Verdict { lost: verdict.lost - sending.dropped.peer_down, ..verdict };
     }
+    let ways = if cut.len() == 2 { "both ways" } else { "one way" };
+    unreported.show(&format!("line cut {ways} beyond the peer timeout, and joined again"), 1);
 }
 
 #[test]

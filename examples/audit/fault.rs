@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::never;
 
-use crate::support::proxy::{BOTH, Campaign, Cut, Mode, Proxy};
+use crate::holder::{self, Holder};
+use crate::support::proxy::{BOTH, Campaign, Cut, Mode, Proxy, Way};
 use crate::{Progress, Result, SENDERS};
 
 /// How long a contender is given to recover by itself from a silent fault.
@@ -29,12 +30,15 @@ pub(crate) enum Fault {
     ResetUnread,
     Swallow,
     Partition,
+    OneWay,
     Delay,
     WrongSocket,
+    HttpServer,
+    SilentServer,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::None,
         Self::Reset,
         Self::Close,
@@ -42,8 +46,11 @@ impl Fault {
         Self::ResetUnread,
         Self::Swallow,
         Self::Partition,
+        Self::OneWay,
         Self::Delay,
         Self::WrongSocket,
+        Self::HttpServer,
+        Self::SilentServer,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -55,8 +62,11 @@ impl Fault {
             Self::ResetUnread => "reset while the receiver has messages unread",
             Self::Swallow => "half-open connection: all is swallowed silently",
             Self::Partition => "partition for 2 s, healed",
+            Self::OneWay => "partition one way for 2 s, healed",
             Self::Delay => "delay of 50 ms ± 20 ms, for 2 s",
             Self::WrongSocket => "the port is first held by a PUB socket",
+            Self::HttpServer => "the port is first held by an HTTP server",
+            Self::SilentServer => "the port is first held by one that accepts and says nothing",
         }
     }
 
@@ -66,25 +76,20 @@ impl Fault {
             Self::Reset | Self::Close => 1_000,
             Self::StallAndReset | Self::ResetUnread => 40,
             Self::Swallow => SENDERS,
-            Self::Partition | Self::Delay | Self::WrongSocket => 1,
+            Self::Partition | Self::OneWay | Self::Delay => 1,
+            Self::WrongSocket | Self::HttpServer | Self::SilentServer => 1,
         }
     }
 
-    /// Whether it is there before the receiver.
-    pub(crate) fn comes_first(self) -> bool {
-        self == Self::WrongSocket
-    }
-
-    /// Takes the receiver's port.
-    pub(crate) fn hold(self, url: &str) -> Result<Holder> {
-        let context = zmq::Context::new();
-        let holder = context.socket(zmq::PUB)?;
-        holder.set_linger(0)?;
-        holder.monitor("inproc://visits", zmq::SocketEvent::ACCEPTED as i32)?;
-        let visits = context.socket(zmq::PAIR)?;
-        visits.connect("inproc://visits")?;
-        holder.bind(url)?;
-        Ok(Holder { visits, _holder: holder, _context: context })
+    /// Takes the receiver's port, if the fault is there before the receiver.
+    pub(crate) fn hold(self, url: &str) -> Result<Option<Holder>> {
+        let hold = match self {
+            Self::WrongSocket => holder::wrong_socket,
+            Self::HttpServer => holder::http_server,
+            Self::SilentServer => holder::silent_server,
+            _ => return Ok(None),
+        };
+        hold(url).map(Some)
     }
 
     /// Does it as often as it is to be done.
@@ -93,16 +98,19 @@ impl Fault {
             progress.await_more(sender);
         }
         match self {
-            Self::None | Self::WrongSocket => pause(Duration::from_secs(2)),
+            Self::None | Self::WrongSocket | Self::HttpServer | Self::SilentServer => {
+                pause(Duration::from_secs(2));
+            }
             Self::Reset => self.cut_often(proxy, usize::MAX)?,
             Self::Close => self.cut_often(proxy, 1)?,
             Self::StallAndReset => self.stall_and_reset(proxy, progress),
             Self::ResetUnread => self.reset_unread(proxy, progress),
             Self::Swallow => (0..SENDERS).for_each(|sender| swallow(proxy, progress, sender)),
-            Self::Partition => everywhere(proxy, &Mode::Stall),
+            Self::Partition => everywhere(proxy, &BOTH, &Mode::Stall),
+            Self::OneWay => everywhere(proxy, &[Way::Back], &Mode::Stall),
             Self::Delay => {
                 let delay = Duration::from_millis(30)..Duration::from_millis(70);
-                everywhere(proxy, &Mode::Delay(delay));
+                everywhere(proxy, &BOTH, &Mode::Delay(delay));
             }
         }
         for sender in 0..SENDERS {
@@ -142,24 +150,6 @@ impl Fault {
     }
 }
 
-/// Somebody else on the receiver's port. The context goes last, and with it the port is free.
-pub(crate) struct Holder {
-    visits: zmq::Socket,
-    _holder: zmq::Socket,
-    _context: zmq::Context,
-}
-
-impl Holder {
-    /// Frees the port when every sender has come, and seen who is there.
-    pub(crate) fn await_visits(self) -> Result<()> {
-        for _ in 0..SENDERS {
-            self.visits.recv_multipart(0)?;
-        }
-        pause(Duration::from_millis(500));
-        Ok(())
-    }
-}
-
 /// Tears one connection: new ones pass. Who has not noticed when the patience is over is helped by a reset.
 fn swallow(proxy: &Proxy, progress: &Progress, sender: usize) {
     proxy.set(sender, &BOTH, &Mode::Swallow);
@@ -171,8 +161,8 @@ fn swallow(proxy: &Proxy, progress: &Progress, sender: usize) {
 }
 
 /// Does it to all connections, for 2 s.
-fn everywhere(proxy: &Proxy, mode: &Mode) {
-    (0..SENDERS).for_each(|sender| proxy.set(sender, &BOTH, mode));
+fn everywhere(proxy: &Proxy, ways: &[Way], mode: &Mode) {
+    (0..SENDERS).for_each(|sender| proxy.set(sender, ways, mode));
     pause(Duration::from_secs(2));
     (0..SENDERS).for_each(|sender| proxy.set(sender, &BOTH, &Mode::Pass));
 }
@@ -214,7 +204,7 @@ impl Progress {
 }
 
 /// Lets the traffic go on for so long.
-fn pause(duration: Duration) {
+pub(crate) fn pause(duration: Duration) {
     // Nothing comes: the wait ends when the time is over.
     let _ = never::<()>().recv_timeout(duration);
 }

@@ -5,6 +5,7 @@
 //! that breaks its connections. The audit tells for each pair what was lost, repeated or out of order.
 
 mod fault;
+mod holder;
 mod library;
 mod raw;
 #[path = "../../tests/support"]
@@ -88,15 +89,14 @@ fn audit(contender: &dyn Contender, fault: Fault) -> Result<Verdict> {
     let proxy = Proxy::start(1, &vec![url.clone(); SENDERS])?;
     let progress = Progress::default();
     thread::scope(|scope| {
-        let (receiver, senders) = if fault.comes_first() {
+        let (receiver, senders, _open) = if let Some(await_visits) = fault.hold(&url)? {
             // Not by way of the proxy, which would stand between a socket and what it is to see.
-            let holder = fault.hold(&url)?;
             let senders = start_senders(contender, &vec![url.clone(); SENDERS])?;
-            holder.await_visits()?;
-            (contender.receiver(&url)?, senders)
+            let open = await_visits()?;
+            (contender.receiver(&url)?, senders, open)
         } else {
             let receiver = contender.receiver(&url)?;
-            (receiver, start_senders(contender, proxy.fronts())?)
+            (receiver, start_senders(contender, proxy.fronts())?, Vec::new())
         };
         let progress = &progress;
         let receiving = scope.spawn(move || receive(receiver, progress));

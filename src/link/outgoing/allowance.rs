@@ -19,7 +19,7 @@ pub(super) struct Allowance {
     bytes: usize,
     least: usize,
     most: usize,
-    /// The shortest time that an acknowledgement took.
+    /// The shortest time that an acknowledgement takes.
     quickest: Option<Duration>,
     question: Option<Question>,
 }
@@ -57,7 +57,10 @@ impl Allowance {
         let quickest = self.quickest.map_or(took, |quickest| quickest.min(took));
         self.quickest = Some(quickest);
         let late = quickest * 2 + SLACK;
-        if took > late {
+        if took > late && self.bytes == self.least {
+            // It is not for what was sent ahead: the way has become longer, or the peer slower.
+            self.quickest = Some(took);
+        } else if took > late {
             self.bytes = (self.bytes - self.bytes / 4).max(self.least);
         } else if took < late / 2 && question.used > self.bytes / 2 {
             self.bytes = (self.bytes + self.bytes / 2).min(self.most);
@@ -113,6 +116,14 @@ mod tests {
         assert_eq!(ask_and_answer(&mut allowance, 60), 1_500);
         assert_eq!(ask_and_answer(&mut allowance, 104), 1_500);
         assert_eq!(ask_and_answer(&mut allowance, 106), 1_125);
+    }
+
+    #[test]
+    fn a_peer_that_has_become_distant_is_late_for_a_while() {
+        let mut allowance = Allowance::new(LEAST, MOST);
+        let after: Vec<_> =
+            [1, 60, 60, 60, 60].map(|took| ask_and_answer(&mut allowance, took)).into();
+        assert_eq!(after, [1_500, 1_125, 1_000, 1_000, 1_500]);
     }
 
     #[test]
