@@ -46,58 +46,47 @@ impl Vigil {
 }
 
 /// How long a thread stays awake when it has run out of work. The answer to what it has just sent comes
-/// within this time if the other end is awake, and to be woken takes longer than to look.
-const AWAKE: Duration = Duration::from_micros(120);
+/// within this time, and to be woken takes longer than to look.
+const AWAKE: Duration = Duration::from_micros(200);
 
 /// Who gives way and is not back after this time is on a busy machine, where to stay awake only costs.
 const BUSY: Duration = Duration::from_micros(150);
 
-/// How long a thread does not try to stay awake then.
+/// How long a thread does not stay awake then.
 const REST: Duration = Duration::from_millis(500);
 
 /// Decides when a thread that has run out of work goes to sleep. Until then it gives way to all others.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Doze {
-    state: State,
+    /// Since when there has been no work.
+    since: Option<Duration>,
+    gave_way: Option<Duration>,
+    /// Whether the last work came soon enough to wait for the next.
+    pays: bool,
     rests_until: Duration,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum State {
-    #[default]
-    Working,
-    Dozing {
-        since: Duration,
-        gave_way: Duration,
-    },
-    Asleep,
 }
 
 impl Doze {
     /// There was work.
-    pub(crate) fn interrupt(&mut self) {
-        self.state = State::Working;
+    pub(crate) fn interrupt(&mut self, now: Duration) {
+        self.gave_way = None;
+        if let Some(since) = self.since.take() {
+            self.pays = now < since + AWAKE;
+        }
     }
 
     /// There is none. Whether the thread stays awake a little longer: then it has given way.
     pub(crate) fn stays_awake(&mut self, now: Duration) -> bool {
-        let since = match self.state {
-            State::Working => now,
-            State::Dozing { since, gave_way } => {
-                if now > gave_way + BUSY {
-                    self.rests_until = now + REST;
-                }
-                since
-            }
-            State::Asleep => return false,
-        };
-        if now < self.rests_until || now > since + AWAKE {
-            self.state = State::Asleep;
-            return false;
+        if self.gave_way.take().is_some_and(|gave_way| now > gave_way + BUSY) {
+            self.rests_until = now + REST;
         }
-        self.state = State::Dozing { since, gave_way: now };
-        thread::yield_now();
-        true
+        let since = *self.since.get_or_insert(now);
+        let awake = self.pays && now < since + AWAKE && now >= self.rests_until;
+        if awake {
+            self.gave_way = Some(now);
+            thread::yield_now();
+        }
+        awake
     }
 }
 
@@ -109,9 +98,8 @@ mod tests {
         Duration::from_micros(number)
     }
 
-    /// When the thread goes to sleep that looks for work so often, from this time on.
-    fn asleep_after(doze: &mut Doze, from: Duration, step: Duration) -> Duration {
-        doze.interrupt();
+    /// For how long a thread is awake that has run out of work now and looks for some so often.
+    fn awake_for(doze: &mut Doze, from: Duration, step: Duration) -> Duration {
         let mut now = from;
         while doze.stays_awake(now) {
             now += step;
@@ -121,18 +109,26 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_without_work_stays_awake_for_a_moment() {
+    fn a_thread_stays_awake_when_its_last_work_came_soon() {
         let mut doze = Doze::default();
-        assert_eq!(asleep_after(&mut doze, micros(1_000), micros(10)), AWAKE + micros(10));
-        assert_eq!(asleep_after(&mut doze, micros(2_000), micros(10)), AWAKE + micros(10));
+        assert_eq!(awake_for(&mut doze, micros(0), micros(10)), micros(0));
+        doze.interrupt(micros(199));
+        assert_eq!(awake_for(&mut doze, micros(210), micros(10)), AWAKE);
+        doze.interrupt(micros(1_000));
+        assert_eq!(awake_for(&mut doze, micros(1_010), micros(10)), micros(0));
     }
 
     #[test]
     fn on_a_busy_machine_it_goes_to_sleep_at_once() {
         let mut doze = Doze::default();
-        assert_eq!(asleep_after(&mut doze, micros(0), BUSY + micros(1)), BUSY + micros(1));
-        assert_eq!(asleep_after(&mut doze, micros(1_000), micros(10)), micros(0));
-        let later = micros(1_000) + REST;
-        assert_eq!(asleep_after(&mut doze, later, micros(10)), AWAKE + micros(10));
+        let mut run_out_at = |from: Duration, step| {
+            doze.interrupt(from);
+            doze.stays_awake(from);
+            doze.interrupt(from + micros(1));
+            awake_for(&mut doze, from + micros(2), step)
+        };
+        assert_eq!(run_out_at(micros(0), BUSY + micros(1)), BUSY + micros(1));
+        assert_eq!(run_out_at(micros(1_000), micros(10)), micros(0));
+        assert_eq!(run_out_at(micros(1_000) + REST, micros(10)), AWAKE);
     }
 }

@@ -132,7 +132,7 @@ impl Output {
             self.refusals.tell(now);
             self.publish(now);
             if work == Work::Done {
-                self.doze.interrupt();
+                self.doze.interrupt(now);
             } else if input == Input::Running && !self.doze.stays_awake(now) {
                 input = self.wait(now);
             }

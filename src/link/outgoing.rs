@@ -275,7 +275,7 @@ impl Outgoing {
         let queued = self.backlog.take_next()?;
         self.unasked += queued.bytes();
         let goodbye = queued.payload == Payload::Goodbye;
-        let pace = if goodbye || self.unasked >= self.allowance.bytes() / 4 {
+        let pace = if goodbye || self.unasked >= self.allowance.bytes() / 2 {
             self.unasked = 0;
             self.allowance.ask(header.sequence, self.backlog.counts.window_bytes, now);
             Pace::Urgent

@@ -214,13 +214,13 @@ fn the_last_words_for_the_process_before_silence_nobody() {
 }
 
 #[test]
-fn an_acknowledgement_is_asked_for_four_times_a_window() {
+fn an_acknowledgement_is_asked_for_twice_an_allowance() {
     let mut outgoing = outgoing();
     outgoing.handle_heard(&heard(1, 1)).unwrap();
     (0..4).for_each(|_| outgoing.push(batch()));
     outgoing.say_goodbye();
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
     let asks: Vec<bool> = frames.map(|frame| frame.header.pace == Pace::Urgent).collect();
-    // Each takes more than a fifth of the window, and less than a quarter.
-    assert_eq!(asks, [false, true, false, true, true]);
+    // Each takes more than a fifth of it, and less than a quarter.
+    assert_eq!(asks, [false, false, true, false, true]);
 }
