@@ -116,6 +116,9 @@ impl<'a> Builder<'a> {
     /// How many bytes may be on their way to a peer, and wait for it while it is down: 8 MiB for each
     /// peer unless set. A message larger than that travels alone.
     ///
+    /// A peer that is up is sent less, at times: as much as it acknowledges within some milliseconds, but
+    /// 1 MiB at least, so that no long queue is before what is sent next.
+    ///
     /// The inbox holds as many bytes too, whatever its capacity.
     pub fn window(mut self, bytes: usize) -> Self {
         self.window = bytes;
