@@ -19,7 +19,7 @@ mod output;
 mod terminal;
 
 use std::error::Error;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -80,9 +80,6 @@ fn complain(text: &str) {
 /// What to do about the error, where that is not plain from what it says.
 fn advice(error: &(dyn Error + 'static)) -> &'static str {
     match error.downcast_ref() {
-        Some(StartError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse => {
-            ": end the program that listens there, or give this server another url in the configuration"
-        }
         Some(StartError::NoSecretKey { .. }) => ": use `--secret-key FILE`",
         _ => "",
     }
