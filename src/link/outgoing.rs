@@ -99,7 +99,6 @@ impl Outgoing {
 
     /// Whether there is room for a payload of `bytes`.
     pub(crate) fn room(&self, bytes: usize, now: Duration) -> Room {
-        let needed = self.backlog.counts.window_bytes + bytes + FRAME_OVERHEAD;
         if self.peer.intake != Intake::Open {
             return Room::Refuse(Reason::InboxClosed);
         }
@@ -107,10 +106,16 @@ impl Outgoing {
         let alive = reachable && self.peer.presence == Presence::Up;
         let bound = if alive { self.allowance.bytes() } else { self.limits.window };
         match reachable {
-            _ if self.backlog.is_empty() || needed <= bound => Room::Yes,
+            _ if self.fits(bytes, bound) => Room::Yes,
             true => Room::Wait,
             false => Room::Refuse(Reason::PeerDown),
         }
+    }
+
+    /// Whether there is room for a payload of `bytes` within the `bound`. An empty link has room for any.
+    fn fits(&self, bytes: usize, bound: usize) -> bool {
+        let needed = self.backlog.counts.window_bytes + bytes + FRAME_OVERHEAD;
+        self.backlog.is_empty() || needed <= bound
     }
 
     /// Accepts a payload. It is kept until it is acknowledged or comes out of
@@ -249,7 +254,8 @@ impl Outgoing {
         if self.peer.intake == Intake::Ended {
             return None;
         }
-        if self.backlog.has_missed() && self.listens() && self.is_reachable(now) {
+        let reached = self.listens() && self.is_reachable(now);
+        if self.backlog.has_missed() && reached && self.fits(0, self.limits.window) {
             self.backlog.push_marker();
         }
         let queued = if self.listens() { self.next_queued(now) } else { None };

@@ -137,6 +137,19 @@ fn the_missed_are_told_with_the_frame_after_them() {
     assert_eq!(told, [(0, 2), (2, 2), (2, 0)]);
 }
 
+/// A peer that is heard again and again, and never acknowledges anything, does not fill the memory with
+/// what it is told.
+#[test]
+fn the_missed_are_told_when_there_is_room_for_it() {
+    let mut outgoing = outgoing();
+    (0..4).for_each(|_| outgoing.push(batch()));
+    outgoing.refuse(batch(), Reason::PeerDown);
+    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    assert_eq!(sent(&mut outgoing, 2), [1, 2, 3, 4]);
+    outgoing.handle_heard(&heard(3, 2)).unwrap();
+    assert_eq!(sent(&mut outgoing, 4), [5]);
+}
+
 #[test]
 fn what_is_in_flight_is_sent_again_at_once_when_it_may_be_lost() {
     let mut outgoing = outgoing();
