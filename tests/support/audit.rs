@@ -57,15 +57,14 @@ impl Verdict {
     }
 }
 
-impl Verdict {
-    /// So many messages came in, each once and in order.
-    pub fn clean(received: u64) -> Self {
-        Self { received, ..Self::default() }
-    }
+/// Shows a row of the README's tables of faults: `cargo test -- --nocapture`.
+pub fn show_row(fault: &str, times: usize, found: impl fmt::Display, of: u64) {
+    println!("| {fault} | {times} | {found} | {of} |");
+}
 
-    /// Shows a row of the README's table of faults: `cargo test -- --nocapture`.
+impl Verdict {
     pub fn show(&self, fault: &str, times: usize) {
-        println!("| {fault} | {times} | {self} | {} |", self.lost + self.received);
+        show_row(fault, times, self, self.lost + self.received);
     }
 }
 
