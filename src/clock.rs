@@ -90,8 +90,36 @@ impl Doze {
     }
 }
 
+/// How long a thread gives way to the one at the other end of a channel, at most.
+const GIVES_WAY: Duration = Duration::from_micros(100);
+
+/// Gives way to the thread at the other end of a channel, until that one has put `enough` into it, or taken
+/// `enough` out of it: `done` tells how much that is.
+///
+/// Two threads that are at the same place of a channel, one right behind the other on another core, take the
+/// memory out of each other's hands with every envelope, which costs several times what a channel costs else.
+pub(crate) fn give_way(done: impl Fn() -> usize, enough: usize) {
+    let start = Instant::now();
+    let before = done();
+    loop {
+        let now = done();
+        if now >= enough || !is_fast(now.saturating_sub(before), start.elapsed()) {
+            return;
+        }
+        thread::yield_now();
+    }
+}
+
+/// Whether it is worth to give way for so long to a thread that does so much: one envelope in each
+/// microsecond is the least.
+fn is_fast(done: usize, elapsed: Duration) -> bool {
+    done as u128 >= elapsed.as_micros() && elapsed < GIVES_WAY
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     fn micros(number: u64) -> Duration {
@@ -130,5 +158,26 @@ mod tests {
         assert_eq!(run_out_at(micros(0), BUSY + micros(1)), BUSY + micros(1));
         assert_eq!(run_out_at(micros(1_000), micros(10)), micros(0));
         assert_eq!(run_out_at(micros(1_000) + REST, micros(10)), AWAKE);
+    }
+
+    #[test]
+    fn a_thread_gives_way_to_a_fast_one_and_not_for_long() {
+        assert!(is_fast(0, Duration::ZERO));
+        assert!(is_fast(20, micros(20)));
+        assert!(!is_fast(20, micros(21)));
+        assert!(!is_fast(usize::MAX, GIVES_WAY));
+    }
+
+    #[test]
+    fn it_gives_way_until_enough_is_done_and_to_nobody_who_does_nothing() {
+        let looks = Cell::new(0);
+        let look = |done: usize| {
+            looks.set(looks.get() + 1);
+            done
+        };
+        give_way(|| look(500), 500);
+        assert_eq!(looks.get(), 2, "once for what there was, and once for what there is");
+        give_way(|| look(0), 1);
+        assert!(looks.get() > 3, "{looks:?}");
     }
 }

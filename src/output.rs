@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvError, TryRecvError, never, select};
 
-use crate::clock::{Clock, Doze, Vigil};
+use crate::clock::{Clock, Doze, Vigil, give_way};
 use crate::counters::{Counters, EventSink, add};
 use crate::envelope::{Envelope, Pid, Recipient};
 use crate::event::{Event, Reason};
@@ -28,6 +28,9 @@ pub(crate) const BATCH: usize = 128 * 1024;
 /// From which size a message is a frame of its own, in bytes: copying it into a batch would cost more
 /// than a frame does.
 const SINGLE: usize = 16 * 1024;
+
+/// Who has taken so many envelopes at once finds more of them soon.
+const STREAM: usize = 256;
 
 /// All the output thread needs to begin.
 pub(crate) struct Setup {
@@ -63,6 +66,8 @@ pub(crate) struct Output {
     /// What was taken from the outbox and had to wait.
     backlog: VecDeque<Envelope>,
     batch: usize,
+    /// How many envelopes were taken from the outbox in the last turn.
+    taken: usize,
     phase: Phase,
     vigil: Vigil,
     doze: Doze,
@@ -111,6 +116,7 @@ impl Output {
             packer,
             backlog: VecDeque::new(),
             batch,
+            taken: 0,
             phase: Phase::Open,
             vigil,
             doze: Doze::default(),
@@ -170,14 +176,15 @@ impl Output {
         if self.is_held_up(now) {
             return Work::None;
         }
-        let mut work = Work::None;
+        self.let_outbox_fill();
+        self.taken = 0;
         while let Some(envelope) = self.next_envelope(now) {
             if self.is_large(&envelope) {
                 self.flush(now);
                 if let Some(envelope) = self.push_large(envelope, now) {
                     self.backlog.push_front(envelope);
                 } else {
-                    work = Work::Done;
+                    self.taken += 1;
                 }
                 break;
             }
@@ -186,10 +193,18 @@ impl Output {
                 break;
             }
             self.pack(&envelope);
-            work = Work::Done;
+            self.taken += 1;
         }
         self.flush(now);
-        work
+        if self.taken > 0 { Work::Done } else { Work::None }
+    }
+
+    /// While envelopes stream in, has them come in larger batches, and stays out of the application's way.
+    fn let_outbox_fill(&self) {
+        let outbox = &self.setup.outbox;
+        if self.taken >= STREAM {
+            give_way(|| outbox.len(), outbox.capacity().unwrap_or_default() / 2);
+        }
     }
 
     /// Whether a living peer has no room for what the outbox may hold.

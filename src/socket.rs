@@ -7,6 +7,7 @@
 mod door;
 mod ear;
 mod libzmq;
+mod memory;
 mod wake_up;
 
 use std::collections::HashMap;
@@ -62,6 +63,7 @@ pub(crate) struct Context(zmq::Context);
 
 impl Context {
     pub(crate) fn new() -> Self {
+        memory::keep();
         Self(zmq::Context::new())
     }
 }

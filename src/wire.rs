@@ -27,28 +27,23 @@
 //! | 96 | 4 | the largest message the sender takes, in bytes |
 //! | 100 | 4 | zero |
 //!
-//! The body of a single is its message. The body of a batch is its envelopes, one after the other:
-//!
-//! | bytes | field |
-//! |---|---|
-//! | 4 | length of the message in bytes, times two; plus one for a broadcast |
-//! | 8 | `msg_id` |
-//! | length | the message |
+//! The body of a single is its message; the body of a batch is described in [`batch`].
+
+mod batch;
 
 use bytes::{Buf, BufMut, Bytes};
 use thiserror::Error;
 
-use crate::envelope::{Envelope, Pid, Recipient};
+use crate::envelope::{Pid, Recipient};
 use crate::frame::{
     Acknowledgement, ClusterId, Frame, Header, Incarnation, Intake, Pace, Payload, Progress, Round,
     Sequence, Silence,
 };
+use batch::count_envelopes;
+pub(crate) use batch::{Batch, ENVELOPE_OVERHEAD, Envelopes};
 
 /// The header's length in bytes.
 pub(crate) const HEADER_LEN: usize = 104;
-
-/// What an envelope in a batch needs beside its message, in bytes.
-pub(crate) const ENVELOPE_OVERHEAD: usize = 12;
 
 /// The largest message that the format can hold, in bytes.
 pub(crate) const LARGEST_MESSAGE: usize = (u32::MAX >> 1) as usize;
@@ -231,116 +226,6 @@ fn decode_payload(
         }
         HEARTBEAT..=GOODBYE => Err(DecodeError::Body),
         _ => Err(DecodeError::Field("kind")),
-    }
-}
-
-/// How many envelopes the body of a batch holds; none if it is damaged. What passes here can be taken
-/// apart by [`Envelopes`] without a remainder.
-fn count_envelopes(mut body: &[u8]) -> Option<u32> {
-    let mut envelopes = 0_u32;
-    while !body.is_empty() {
-        let length = body.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) >> 1)?;
-        body = body.get(ENVELOPE_OVERHEAD..)?.get(length as usize..)?;
-        envelopes = envelopes.checked_add(1)?;
-    }
-    Some(envelopes)
-}
-
-/// A batch in the making.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    body: Vec<u8>,
-    envelopes: u32,
-    /// How large the last one became, as a guess at the next.
-    last: usize,
-}
-
-impl Batch {
-    /// Adds an envelope, which must not be larger than [`LARGEST_MESSAGE`].
-    pub(crate) fn push(&mut self, envelope: &Envelope) {
-        debug_assert!(envelope.msg.len() <= LARGEST_MESSAGE);
-        if self.envelopes == 0 {
-            self.body.reserve(self.last);
-        }
-        let length = u32::try_from(envelope.msg.len()).unwrap_or(u32::MAX) << 1;
-        let broadcast = u32::from(envelope.to == Recipient::Broadcast);
-        let mut head = [0; ENVELOPE_OVERHEAD];
-        head[..4].copy_from_slice(&(length | broadcast).to_le_bytes());
-        head[4..].copy_from_slice(&envelope.msg_id.to_le_bytes());
-        self.body.extend_from_slice(&head);
-        self.body.extend_from_slice(&envelope.msg);
-        self.envelopes += 1;
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.envelopes == 0
-    }
-
-    /// The batch as a payload, and an empty one in its place. The payload holds at most twice the memory
-    /// it needs, since the window counts what it needs.
-    pub(crate) fn take(&mut self) -> Payload {
-        let mut body = std::mem::take(&mut self.body);
-        let envelopes = std::mem::take(&mut self.envelopes);
-        self.last = body.len();
-        if body.len() < body.capacity() / 2 {
-            body.shrink_to_fit();
-        }
-        Payload::Batch { envelopes, body: body.into() }
-    }
-}
-
-/// The envelopes of a payload, one after the other, as slices of its body.
-#[derive(Clone, Debug)]
-pub(crate) struct Envelopes {
-    from: Pid,
-    to: Pid,
-    rest: Rest,
-}
-
-/// What is left of a payload.
-#[derive(Clone, Debug)]
-enum Rest {
-    Batch { body: Bytes, at: usize },
-    Single { to: Recipient, msg_id: i64, msg: Bytes },
-    Nothing,
-}
-
-impl Envelopes {
-    /// The envelopes of a payload that went `from` a server `to` another.
-    pub(crate) fn new(payload: Payload, from: Pid, to: Pid) -> Self {
-        let rest = match payload {
-            Payload::Batch { body, .. } => Rest::Batch { body, at: 0 },
-            Payload::Single { to, msg_id, msg } => Rest::Single { to, msg_id, msg },
-            Payload::Heartbeat | Payload::Goodbye => Rest::Nothing,
-        };
-        Self { from, to, rest }
-    }
-}
-
-impl Iterator for Envelopes {
-    type Item = Envelope;
-
-    #[inline]
-    fn next(&mut self) -> Option<Envelope> {
-        if let Rest::Batch { body, at } = &mut self.rest {
-            let (head, rest) = body.get(*at..)?.split_first_chunk::<ENVELOPE_OVERHEAD>()?;
-            let [l0, l1, l2, l3, msg_id @ ..] = *head;
-            let head = u32::from_le_bytes([l0, l1, l2, l3]);
-            let length = (head >> 1) as usize;
-            if length > rest.len() {
-                return None;
-            }
-            let start = *at + ENVELOPE_OVERHEAD;
-            *at = start + length;
-            let msg = body.slice(start..*at);
-            let broadcast = head & 1 == 1;
-            let to = if broadcast { Recipient::Broadcast } else { Recipient::Peer(self.to) };
-            return Some(Envelope { to, from: self.from, msg_id: i64::from_le_bytes(msg_id), msg });
-        }
-        match std::mem::replace(&mut self.rest, Rest::Nothing) {
-            Rest::Single { to, msg_id, msg } => Some(Envelope { to, from: self.from, msg_id, msg }),
-            Rest::Batch { .. } | Rest::Nothing => None,
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 
+use crate::clock::give_way;
 use crate::envelope::Envelope;
 
 /// The sending end of the inbox, which knows how many bytes wait in it: the channel bounds the
@@ -52,8 +53,10 @@ impl Shelf {
         }
     }
 
-    /// The same, waiting for room this long at most.
+    /// The same, waiting for room this long at most: if the application is reading fast, for much of it.
     pub(crate) fn put_within(&self, envelope: Envelope, timeout: Duration) -> Put {
+        let capacity = self.inbox.capacity().unwrap_or_default();
+        give_way(|| capacity.saturating_sub(self.inbox.len()), capacity / 2);
         match self.inbox.send_timeout(envelope, timeout) {
             Ok(()) => Put::Done,
             Err(SendTimeoutError::Timeout(envelope)) => Put::Full(envelope),

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::*;
+use crate::envelope::Envelope;
 
 fn bytes(most: usize) -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..most).prop_map(Bytes::from)
@@ -18,8 +19,13 @@ fn recipient(to: Pid) -> impl Strategy<Value = Recipient> {
     )
 }
 
+/// Ids of which many are that of the one before, or one more.
+fn msg_id() -> impl Strategy<Value = i64> {
+    prop_oneof![0..3_i64, any::<i64>(), Just(i64::MAX), Just(i64::MIN)]
+}
+
 fn envelopes(from: Pid, to: Pid) -> impl Strategy<Value = Vec<Envelope>> {
-    let envelope = (recipient(to), any::<i64>(), bytes(40))
+    let envelope = (recipient(to), msg_id(), bytes(40))
         .prop_map(move |(to, msg_id, msg)| Envelope { to, from, msg_id, msg });
     prop::collection::vec(envelope, 1..20)
 }
@@ -172,6 +178,24 @@ fn a_number_at_the_edge_of_its_type_is_refused() {
             assert_eq!(decode(&header, Bytes::new()), Err(DecodeError::Field(field)));
         }
     }
+}
+
+#[test]
+fn ids_that_count_up_or_stay_the_same_are_not_sent() {
+    let sent = |ids: &[i64]| {
+        let envelopes: Vec<_> = ids.iter().map(|id| Envelope::broadcast("").with_id(*id)).collect();
+        batch(&envelopes).into_body().len()
+    };
+    assert_eq!(sent(&[0, 0, 0]), 12);
+    assert_eq!(sent(&[7, 8, 9, 9]), 8 + 16);
+    assert_eq!(sent(&[i64::MAX, i64::MIN]), 8 + 8);
+    assert_eq!(sent(&[3, 2]), 2 * ENVELOPE_OVERHEAD);
+}
+
+#[test]
+fn an_id_of_the_unused_kind_is_refused() {
+    assert_eq!(count_envelopes(&[0b010, 0, 0, 0]), Some(1));
+    assert_eq!(count_envelopes(&[0b110, 0, 0, 0]), None);
 }
 
 #[test]
