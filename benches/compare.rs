@@ -1,9 +1,9 @@
 //! The library beside libzmq used the plain way, both under the same traffic:
 //! `cargo bench --bench compare`.
 //!
-//! Contenders are measured in turns, A B A B and so on, each time from a fresh start; what is shown are
+//! Contenders are measured in turns, A B A B and so on, each time by a new process; what is shown are
 //! the medians, their ratio, and how far the ratios of the single turns lie apart. All servers of a
-//! contender live in one process, are connected over TCP on loopback on ports that the system hands out,
+//! contender live in that process, are connected over TCP on loopback on ports that the system hands out,
 //! and send the same number of messages of the same size; receivers check the number and the length of
 //! every one. The library runs with its defaults and all its guarantees, and must have had every envelope
 //! acknowledged at the end. Connecting is timed for nobody.
@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, value_parser};
 
-use compare::measure::{Clock, Outcome, measure};
+use compare::measure::{Clock, Outcome, Row, measure};
 use compare::rows::Effort;
 use compare::{footprint, picture, rows, table};
 use support::Result;
@@ -54,9 +54,9 @@ struct Args {
     /// Where to draw the picture, once the rows it shows have been measured
     #[arg(long, value_name = "FILE", default_value = PICTURE)]
     picture: PathBuf,
-    /// Be the five idle servers whose memory is measured
-    #[arg(long, hide = true)]
-    idle: bool,
+    /// Measure one contender of one row, once, and tell the figure
+    #[arg(long, hide = true, num_args = 2, value_names = ["ROW", "CONTENDER"])]
+    run: Option<Vec<usize>>,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -64,10 +64,13 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    if args.idle {
-        return footprint::idle();
+    let rows = rows(&args);
+    if let Some(&[row, contender]) = args.run.as_deref() {
+        let row = rows.get(row).ok_or("there is no such row")?;
+        writeln!(io::stdout(), "{}", row.run(contender)?)?;
+        return Ok(());
     }
-    let outcomes = outcomes(&args)?;
+    let outcomes = outcomes(&args, rows)?;
     if args.clock == Clock::Wall && picture::is_complete(&outcomes) {
         picture::draw(&args.picture, &outcomes)?;
     }
@@ -79,7 +82,16 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn outcomes(args: &Args) -> Result<Vec<Outcome>> {
+fn rows(args: &Args) -> Vec<Row> {
+    let mut rows = rows::all(Effort { seconds: args.seconds, clock: args.clock });
+    rows.retain(|row| row.name.contains(&args.rows));
+    rows
+}
+
+fn outcomes(args: &Args, rows: Vec<Row>) -> Result<Vec<Outcome>> {
+    if rows.is_empty() {
+        return Err(format!("no row has a name that contains {:?}", args.rows).into());
+    }
     if !footprint::tells_resident() {
         writeln!(io::stderr(), "no row for the memory: only Linux tells how much is resident")?;
     }
@@ -87,13 +99,9 @@ fn outcomes(args: &Args) -> Result<Vec<Outcome>> {
     if !libzmq.curve {
         writeln!(io::stderr(), "no rows with keys: this is {libzmq} (see .cargo/curve.toml)")?;
     }
-    let mut rows = rows::all(Effort { seconds: args.seconds, clock: args.clock });
-    rows.retain(|row| row.name.contains(&args.rows));
-    if rows.is_empty() {
-        return Err(format!("no row has a name that contains {:?}", args.rows).into());
-    }
+    let rows: Vec<_> = rows.into_iter().enumerate().collect();
     let mut outcomes = Vec::new();
-    for chapter in rows.chunk_by(|a, b| a.chapter == b.chapter) {
+    for chapter in rows.chunk_by(|(_, a), (_, b)| a.chapter == b.chapter) {
         outcomes.extend(measure(chapter, args.pairs)?);
     }
     Ok(outcomes)

@@ -1,18 +1,12 @@
 //! What the library takes of the machine: memory and allocations.
 
 use std::alloc::{GlobalAlloc, Layout as Block, System};
-use std::env;
 use std::fs;
-use std::io::{self, Write};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::support::library::Library;
 use crate::support::traffic::flood;
 use crate::support::{Contender, Layout, Result};
-
-/// The argument with which this program is started again, to be [`idle`].
-pub const IDLE: &str = "--idle";
 
 /// Where Linux tells how much memory a process has resident.
 const STATUS: &str = "/proc/self/status";
@@ -22,23 +16,15 @@ pub fn tells_resident() -> bool {
     fs::exists(STATUS).unwrap_or(false)
 }
 
-/// How many bytes a process with five idle servers has resident. It is a process of its own, which
-/// has done nothing else before.
+/// Starts five servers, waits until all have heard each other, and tells how many bytes are resident.
 pub fn resident() -> Result<f64> {
-    let program = env::current_exe()?;
-    let output = Command::new(program).arg(IDLE).stderr(Stdio::inherit()).output()?;
-    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
-}
-
-/// Starts five servers, waits until all have heard each other, and writes the bytes resident.
-pub fn idle() -> Result<()> {
     let stations = Library.connect(&Layout::broadcast(4, 8))?;
     let status = fs::read_to_string(STATUS)?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kibibytes: u64 = kibibytes.ok_or("the system does not tell VmRSS")?.parse()?;
-    writeln!(io::stdout(), "{}", kibibytes * 1024)?;
-    Library.disconnect(stations)
+    let kibibytes: f64 = kibibytes.ok_or("the system does not tell VmRSS")?.parse()?;
+    Library.disconnect(stations)?;
+    Ok(kibibytes * 1024.0)
 }
 
 /// Allocations in this process, libzmq's own apart, for each envelope that reaches an inbox.

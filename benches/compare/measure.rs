@@ -1,7 +1,8 @@
-//! How contenders are measured against each other: in turns, each turn from a fresh start.
+//! How contenders are measured against each other: in turns, each time by a process of its own.
 
+use std::env;
 use std::io::{self, Write};
-use std::iter;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -119,23 +120,43 @@ pub struct Comparison {
     pub spread: (f64, f64),
 }
 
-/// Measures all rows of one chapter, `turns` times in turns.
-pub fn measure(rows: &[Row], turns: u16) -> Result<Vec<Outcome>> {
+/// Measures all rows of one chapter, with their places among all rows, `turns` times in turns.
+pub fn measure(rows: &[(usize, Row)], turns: u16) -> Result<Vec<Outcome>> {
     let mut figures: Vec<Vec<Vec<f64>>> =
-        rows.iter().map(|row| vec![Vec::new(); row.others.len() + 1]).collect();
+        rows.iter().map(|(_, row)| vec![Vec::new(); row.others.len() + 1]).collect();
     for turn in 1..=turns {
-        for (row, figures) in rows.iter().zip(&mut figures) {
+        for ((place, row), figures) in rows.iter().zip(&mut figures) {
             writeln!(io::stderr(), "turn {turn} of {turns}: {}", row.name)?;
-            let others = row.others.iter().map(|other| &other.run);
-            for (run, figures) in iter::once(&row.library).chain(others).zip(figures) {
-                figures.push(run()?);
+            for (contender, figures) in figures.iter_mut().enumerate() {
+                figures.push(run_apart(*place, contender)?);
             }
         }
     }
-    Ok(rows.iter().zip(figures).map(|(row, figures)| row.outcome(figures)).collect())
+    Ok(rows.iter().zip(figures).map(|((_, row), figures)| row.outcome(figures)).collect())
+}
+
+/// Has a contender measured by a new process: what another has left in the allocator would be a help to
+/// it, or a burden.
+fn run_apart(row: usize, contender: usize) -> Result<f64> {
+    let output = Command::new(env::current_exe()?)
+        .args(env::args_os().skip(1))
+        .args(["--run", &row.to_string(), &contender.to_string()])
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        return Err(format!("the process that measured ended with {}", output.status).into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
 impl Row {
+    /// Measures a contender once: the library, which is the first, or one of the others.
+    pub fn run(&self, contender: usize) -> Result<f64> {
+        let Some(other) = contender.checked_sub(1) else { return (self.library)() };
+        let other = self.others.get(other).ok_or("there is no such contender")?;
+        (other.run)()
+    }
+
     fn outcome(&self, figures: Vec<Vec<f64>>) -> Outcome {
         let mut figures = figures.into_iter().map(Samples::new);
         let library = figures.next().unwrap_or_else(|| Samples::new(Vec::new()));

@@ -14,6 +14,9 @@ use crate::support::{Contender, Layout, Result};
 /// libzmq used the plain way.
 pub const RAW: &str = "raw libzmq";
 
+/// Channels and batches over libzmq, and nothing else: what the guarantees cost.
+const BATCHED: &str = "batched, no guarantees";
+
 /// How large the messages of broadcasts are, in bytes.
 pub const SIZES: [usize; 5] = [8, 64, 1024, 64 * 1024, 1024 * 1024];
 /// How many peers broadcasts go to.
@@ -59,7 +62,7 @@ fn by_size(size: usize, effort: Effort) -> Row {
         library: rate(Library, layout, effort),
         others: vec![
             against(RAW, rate(Raw::Dealers, layout, effort)),
-            against("batched, no guarantees", rate(Batched, layout, effort)),
+            against(BATCHED, rate(Batched, layout, effort)),
         ],
     }
 }
@@ -89,6 +92,7 @@ fn traffic(effort: Effort) -> [Row; 3] {
     let one_to_one = vec![
         against("raw PUSH to PULL", rate(Raw::PushPull, ONE_TO_ONE, effort)),
         against("raw DEALER to DEALER", rate(Raw::Dealers, ONE_TO_ONE, effort)),
+        against(BATCHED, rate(Batched, ONE_TO_ONE, effort)),
     ];
     let all_at_once = vec![against(RAW, rate(Raw::Dealers, ALL_AT_ONCE, effort))];
     let three = Layout::broadcast(3, 64);
