@@ -11,6 +11,7 @@
 mod compare {
     pub mod absent;
     pub mod batched;
+    pub mod channels;
     pub mod footprint;
     pub mod latency;
     pub mod measure;
@@ -43,7 +44,7 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = value_parser!(u16).range(1..))]
     pairs: u16,
     /// How long one run lasts, roughly, with the fastest contender
-    #[arg(long, value_name = "S", default_value_t = 0.4)]
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
     seconds: f64,
     /// Which time deliveries per second are counted by
     #[arg(long, value_enum, default_value_t = Clock::Wall)]

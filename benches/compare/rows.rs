@@ -4,6 +4,7 @@ use raft_cluster::libzmq;
 
 use super::absent::OneAbsent;
 use super::batched::Batched;
+use super::channels::Channels;
 use super::measure::{Chapter, Clock, Contestant, Row, Run, Unit};
 use super::{footprint, latency};
 use crate::support::library::{Library, WithKeys};
@@ -16,6 +17,12 @@ pub const RAW: &str = "raw libzmq";
 
 /// Channels and batches over libzmq, and nothing else: what the guarantees cost.
 const BATCHED: &str = "batched, no guarantees";
+
+/// What the API itself costs.
+const CHANNELS: &str = "its channels alone, no network";
+
+/// Up to which size that is worth a look, in bytes: channels carry large messages as fast as small ones.
+const SMALL: usize = 64;
 
 /// How large the messages of broadcasts are, in bytes.
 pub const SIZES: [usize; 5] = [8, 64, 1024, 64 * 1024, 1024 * 1024];
@@ -54,16 +61,20 @@ pub fn all(effort: Effort) -> Vec<Row> {
 
 fn by_size(size: usize, effort: Effort) -> Row {
     let layout = Layout::broadcast(4, size);
+    let mut others = vec![
+        against(RAW, rate(Raw::Dealers, layout, effort)),
+        against(BATCHED, rate(Batched, layout, effort)),
+    ];
+    if size <= SMALL {
+        others.push(against(CHANNELS, rate(Channels, layout, effort)));
+    }
     Row {
         chapter: Chapter::Sizes,
         name: format!("broadcast to 4 peers, {}", bytes(size)),
         unit: Unit::DeliveriesPerSecond,
         at: size,
         library: rate(Library, layout, effort),
-        others: vec![
-            against(RAW, rate(Raw::Dealers, layout, effort)),
-            against(BATCHED, rate(Batched, layout, effort)),
-        ],
+        others,
     }
 }
 
@@ -93,8 +104,12 @@ fn traffic(effort: Effort) -> [Row; 3] {
         against("raw PUSH to PULL", rate(Raw::PushPull, ONE_TO_ONE, effort)),
         against("raw DEALER to DEALER", rate(Raw::Dealers, ONE_TO_ONE, effort)),
         against(BATCHED, rate(Batched, ONE_TO_ONE, effort)),
+        against(CHANNELS, rate(Channels, ONE_TO_ONE, effort)),
     ];
-    let all_at_once = vec![against(RAW, rate(Raw::Dealers, ALL_AT_ONCE, effort))];
+    let all_at_once = vec![
+        against(RAW, rate(Raw::Dealers, ALL_AT_ONCE, effort)),
+        against(CHANNELS, rate(Channels, ALL_AT_ONCE, effort)),
+    ];
     let three = Layout::broadcast(3, 64);
     let with_one_absent = rate(OneAbsent, three, effort);
     let without = vec![against("nobody else listed", library(three))];
