@@ -94,9 +94,9 @@ impl fmt::Display for Recipient {
 /// A message with its addresses: what goes into the outbox and comes out of the inbox.
 ///
 /// The library never looks into `msg`, and `msg_id` is the application's own: it tells repeats by it
-/// when a peer restarts.
+/// when a peer restarts. Ids that count up, or stay the same, take no room on the way.
 ///
-/// An envelope out of the inbox shares the buffer of the whole frame it came in, up to 64 KiB or so,
+/// An envelope out of the inbox shares the buffer of the whole frame it came in, up to 256 KiB or so,
 /// and keeps that buffer alive. Whoever keeps a small message for long should copy it:
 /// `Bytes::copy_from_slice(&envelope.msg)`.
 ///

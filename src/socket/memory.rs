@@ -9,9 +9,10 @@ const LARGE: usize = 4 * 1024 * 1024;
 ///
 /// A link lets go of memory for frames all the time and needs it again the next moment. Until it has seen
 /// better, glibc gives back whatever is larger than 128 KiB, or more than that at the end of a heap, and the
-/// kernel clears every page of it anew: a fifth of what 64 KiB messages cost, and a quarter with 1 MiB. It
-/// learns, though: once a process has freed a block, smaller ones stay, and up to twice its size in all
-/// (`M_MMAP_THRESHOLD` in mallopt(3)). So this frees one. A process that has set these limits keeps its own.
+/// kernel clears every page of it anew: a quarter of what messages of 1 KiB cost, and a fifth at 64 KiB and
+/// 1 MiB. It learns, though: once a process has freed a block, smaller ones stay, and up to twice its size at
+/// the end of each heap (`M_MMAP_THRESHOLD` in mallopt(3)). So this frees one. A process that has set these
+/// limits itself keeps them.
 pub(super) fn keep() {
     static ONCE: Once = Once::new();
     if cfg!(target_env = "gnu") {
