@@ -1,9 +1,12 @@
 //! What happens around a server: its peers come and go, envelopes cannot be delivered, strangers knock.
 
+mod sink;
+
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::envelope::{Envelope, Pid};
+pub(crate) use sink::EventSink;
 
 /// Something the application may want to know, out of [`Server::events`](crate::Server::events).
 ///

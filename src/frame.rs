@@ -29,13 +29,15 @@ pub(crate) struct Header {
     /// The first sequence that can still come: all before it is settled.
     pub(crate) base: Sequence,
     /// How often the sender has gone back, so that a gap is answered once.
-    pub(crate) round: Round,
+    pub(crate) epoch: Epoch,
     /// Envelopes that were given up right before this frame.
     pub(crate) missed: u64,
     /// The largest message that the sending server takes, in bytes.
-    pub(crate) largest: u32,
-    pub(crate) pace: Pace,
-    pub(crate) progress: Progress,
+    pub(crate) max_message: u32,
+    /// Whether the sender asks for an immediate acknowledgement.
+    pub(crate) wants_ack: bool,
+    /// Whether all that the sender sent is acknowledged, its goodbye too.
+    pub(crate) settled: bool,
     /// What the sender says about the other direction.
     pub(crate) acknowledgement: Acknowledgement,
 }
@@ -90,8 +92,9 @@ pub(crate) struct Acknowledgement {
     pub(crate) of: Option<Incarnation>,
     /// All before this has entered the inbox.
     pub(crate) next: Sequence,
-    /// Frames after `next` came in this round while earlier ones did not: send again from `next`.
-    pub(crate) gap: Option<Round>,
+    /// A negative acknowledgement: frames after `next` came in this epoch while earlier ones did not.
+    /// Send again from `next`.
+    pub(crate) nack: Option<Epoch>,
     pub(crate) intake: Intake,
     /// How long ago, in milliseconds, anything came in from that incarnation.
     pub(crate) silence: Silence,
@@ -102,7 +105,7 @@ impl Acknowledgement {
     pub(crate) const NONE: Self = Self {
         of: None,
         next: Sequence::FIRST,
-        gap: None,
+        nack: None,
         intake: Intake::Open,
         silence: Silence::NEVER_HEARD,
     };
@@ -117,23 +120,6 @@ pub(crate) enum Intake {
     Closed,
     /// The whole server has ended.
     Ended,
-}
-
-/// How soon a sender wants its acknowledgement.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Pace {
-    #[default]
-    Relaxed,
-    Urgent,
-}
-
-/// Whether a sender has what it waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Progress {
-    #[default]
-    Running,
-    /// All it sent is acknowledged, its goodbye too.
-    Settled,
 }
 
 /// A duration in whole milliseconds, as it crosses the network.
@@ -226,14 +212,14 @@ impl Incarnation {
     }
 }
 
-/// How often a sender has gone back to resend.
+/// The retransmission epoch: how often a sender has gone back to send again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Round(u32);
+pub(crate) struct Epoch(u32);
 
-impl Round {
+impl Epoch {
     pub(crate) const FIRST: Self = Self(1);
 
-    /// The round after this one. Zero is no round.
+    /// The epoch after this one. Zero is no epoch.
     pub(crate) const fn next(self) -> Self {
         match self.0.checked_add(1) {
             Some(number) => Self(number),

@@ -1,35 +1,41 @@
 //! The input thread: from the peers to the inbox.
 
-mod lane;
-mod shelf;
+mod bounded_inbox;
+mod peer_receiver;
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 
-use crate::clock::{Clock, Vigil};
-use crate::counters::{Counters, EventSink};
-use crate::envelope::{Envelope, Pid};
-use crate::event::Rejection;
+use crate::clock::Clock;
+use crate::counters::Counters;
+use crate::envelope::Pid;
+use crate::event::{EventSink, Rejection};
+use crate::feedback::Feedback;
 use crate::frame::ClusterId;
-use crate::input::lane::Entered;
-pub(crate) use crate::input::lane::Lane;
-use crate::input::shelf::{Lot, Put, Shelf};
-use crate::link::Feedback;
+#[cfg(test)]
+use crate::frame::Incarnation;
+pub(crate) use crate::input::bounded_inbox::BoundedInbox;
+use crate::input::peer_receiver::Entered;
+pub(crate) use crate::input::peer_receiver::PeerReceiver;
+use crate::lifecycle::Stage;
+#[cfg(test)]
+use crate::link::Presence;
+use crate::pause::PauseDetector;
 use crate::refusals::Refusals;
-use crate::socket::{Alarm, Inlet, Parts, Received, Signal, Speaker, Visitor};
-use crate::wire::{self, DecodeError};
+use crate::transport::{Inlet, Outcome, Received, Speaker};
+use crate::wire::DecodeError;
 
 /// How many frames are read before the inbox is looked after.
 const FRAMES_AT_ONCE: usize = 64;
 
-/// How many of those who want to come in are attended to before the frames are.
-const VISITORS_AT_ONCE: usize = 16;
+/// How many of those who want to come in are answered before the frames are read.
+const REQUESTS_AT_ONCE: usize = 16;
 
-/// How long the thread waits for room in the inbox before it looks at the socket again.
+/// How long the thread waits for room in the inbox before it looks at the network again.
 const GLANCE: Duration = Duration::from_millis(2);
 
 /// How long feedback that found no room waits for it.
@@ -42,268 +48,244 @@ const PARTING: Duration = Duration::from_secs(1);
 pub(crate) struct Setup {
     pub(crate) own: Pid,
     pub(crate) cluster: ClusterId,
-    pub(crate) clock: Clock,
-    pub(crate) inlet: Inlet,
-    pub(crate) alarm: Alarm,
-    pub(crate) lanes: Vec<Lane>,
-    pub(crate) inbox: Sender<Envelope>,
+    pub(crate) peers: Vec<PeerReceiver>,
+    pub(crate) inlet: Box<dyn Inlet>,
+    /// None once the inbox has ended, for whatever reason.
+    pub(crate) inbox: Option<BoundedInbox>,
     pub(crate) feedback: Sender<Feedback>,
+    /// The stages of the output thread on the way to the end.
+    pub(crate) control: Receiver<Stage>,
     pub(crate) events: EventSink,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) window: usize,
     pub(crate) idle_timeout: Option<Duration>,
     /// A silence longer than this, while the thread did not run, is the thread's own.
     pub(crate) heartbeat: Duration,
 }
 
-/// The input thread. It blocks in [`wait`](Self::wait) and nowhere else.
+/// The input thread: [`turn`](Self::turn) does all there is to do and never blocks;
+/// [`run`](Self::run) calls it, and waits between two turns.
 pub(crate) struct Input {
-    own: Pid,
-    cluster: ClusterId,
-    clock: Clock,
-    inlet: Inlet,
-    alarm: Alarm,
-    lanes: Vec<Lane>,
+    setup: Setup,
     by_pid: HashMap<Pid, usize>,
     /// Whose turn it is to fill the inbox.
-    turn: usize,
-    /// None once the inbox has ended, for whatever reason.
-    shelf: Option<Shelf>,
-    feedback: Sender<Feedback>,
-    events: EventSink,
-    refusals: Refusals,
-    counters: Arc<Counters>,
-    idle_timeout: Option<Duration>,
-    heartbeat: Duration,
+    next_peer: usize,
     /// When the last envelope entered the inbox.
     entered_at: Duration,
-    sending: Sending,
+    stage: Stage,
     /// Since when only partings are left to wait for.
     parting_since: Option<Duration>,
-    vigil: Vigil,
+    pause_detector: PauseDetector,
+    refusals: Refusals,
 }
 
-/// How far the output thread is.
-///
-/// ```text
-///   Open ──► Leaving ──► Settled ──► Ended
-///     │         │           ▲
-///     └─────────┴► Stopping ┘
-/// ```
+/// What to do after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sending {
-    Open,
-    /// It takes nothing more; what the peers still send is welcome.
-    Leaving,
-    /// It takes nothing more, and neither does the application.
-    Stopping,
-    /// All is acknowledged, or the linger time is over; the inbox stays until the peers have left.
-    Settled,
-    /// The same, and the inbox does not stay.
-    Done,
+pub(crate) enum Next {
+    /// There is more to do at once.
+    Again,
+    Wait(Wait),
+    /// The server has nothing more to do.
+    End,
 }
 
-/// How the inbox took what was there for it.
+/// What the next turn waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
-    Free,
-    /// It has no room for what this lane holds.
-    Blocked {
-        lane: usize,
-    },
+pub(crate) struct Wait {
+    pub(crate) timeout: Option<Duration>,
+    /// Whether it waits for room in the inbox, else for the network.
+    pub(crate) room: bool,
 }
 
-/// Whether the output thread got what it was told.
+/// What became of the feedback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
-    All,
-    /// Its ears are full.
-    Some,
-    /// It has ended.
+    Everything,
+    /// The channel is full.
+    Part,
+    /// The output thread has ended.
     Nobody,
 }
 
-/// Whether the socket had more than was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Socket {
-    Drained,
-    More,
-}
-
 impl Input {
-    pub(crate) fn new(setup: Setup) -> Self {
-        let now = setup.clock.now();
-        let by_pid = setup.lanes.iter().enumerate().map(|(at, lane)| (lane.peer, at)).collect();
+    pub(crate) fn new(setup: Setup, now: Duration) -> Self {
+        let by_pid = setup.peers.iter().enumerate().map(|(at, peer)| (peer.pid(), at)).collect();
         Self {
-            own: setup.own,
-            cluster: setup.cluster,
-            clock: setup.clock,
-            inlet: setup.inlet,
-            alarm: setup.alarm,
-            lanes: setup.lanes,
             by_pid,
-            turn: 0,
-            shelf: Some(Shelf::new(setup.inbox, setup.window)),
-            feedback: setup.feedback,
-            refusals: Refusals::new(setup.events.clone(), Arc::clone(&setup.counters)),
-            events: setup.events,
-            counters: setup.counters,
-            idle_timeout: setup.idle_timeout,
-            heartbeat: setup.heartbeat,
+            next_peer: 0,
             entered_at: now,
-            sending: Sending::Open,
+            stage: Stage::Open,
             parting_since: None,
-            vigil: Vigil::new(setup.heartbeat, now),
+            pause_detector: PauseDetector::new(setup.heartbeat, now),
+            refusals: Refusals::new(setup.events.clone(), Arc::clone(&setup.counters)),
+            setup,
         }
     }
 
-    /// Runs until the output thread has settled everything and the inbox has ended.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    /// Runs until the output thread has settled everything and the inbox has ended. It blocks in
+    /// [`wait`](Self::wait) and nowhere else.
+    pub(crate) fn run(mut self, clock: Clock) -> io::Result<()> {
         loop {
-            let now = self.clock.now();
-            self.forgive_pause(now);
-            self.listen();
-            let door = self.attend_door()?;
-            let socket = self.receive(now)?;
-            let flow = self.fill_inbox(now);
-            if socket == Socket::Drained {
-                self.lanes.iter_mut().for_each(|lane| lane.handle_timeout(now));
-            }
-            self.end_inbox(now);
-            self.refusals.tell(now);
-            self.lanes.iter_mut().for_each(|lane| lane.report(&self.events));
-            let told = self.tell();
-            if told == Told::Nobody || self.is_finished(now) {
-                return Ok(());
-            }
-            match (socket, door) {
-                (Socket::Drained, Socket::Drained) => self.wait(flow, told, now)?,
-                _ => self.inlet.prick_up(&mut self.alarm),
+            match self.turn(clock.now())? {
+                Next::Again => {}
+                Next::Wait(wait) => self.wait(wait)?,
+                Next::End => return Ok(()),
             }
         }
     }
 
-    /// A process that was stopped for a while finds all its peers silent: it must not hold that against
-    /// them.
-    fn forgive_pause(&mut self, now: Duration) {
-        if let Some(pause) = self.vigil.wake(now) {
-            self.lanes.iter_mut().for_each(|lane| lane.forgive(pause));
+    /// Looks at everything once: the stage of the output thread, who wants to come in, what has come in,
+    /// the inbox, and the time.
+    pub(crate) fn turn(&mut self, now: Duration) -> io::Result<Next> {
+        self.handle_pause(now);
+        self.take_control();
+        let more_requests = self.authenticate()?;
+        let more_frames = self.receive(now)?;
+        let blocked = !self.fill_inbox(now);
+        if !more_frames {
+            self.setup.peers.iter_mut().for_each(|peer| peer.link.handle_timeout(now));
+        }
+        self.end_inbox(now);
+        self.refusals.tell(now);
+        self.setup.peers.iter_mut().for_each(|peer| peer.report(&self.setup.events));
+        let told = self.send_feedback();
+        if told == Told::Nobody || self.is_finished(now) {
+            return Ok(Next::End);
+        }
+        if more_frames || more_requests {
+            self.setup.inlet.rearm();
+            return Ok(Next::Again);
+        }
+        Ok(Next::Wait(self.plan_wait(blocked, told, now)))
+    }
+
+    /// A process that was stopped for a while finds all its peers silent and its inbox idle: it must not
+    /// hold that against them.
+    fn handle_pause(&mut self, now: Duration) {
+        if let Some(pause) = self.pause_detector.wake(now) {
+            self.entered_at += pause;
+            self.parting_since = self.parting_since.map(|since| since + pause);
+            self.setup.peers.iter_mut().for_each(|peer| peer.link.handle_pause(pause));
         }
     }
 
-    /// Hears what the output thread has to say.
-    fn listen(&mut self) {
-        while let Some(signal) = self.alarm.heard() {
-            self.sending = match (signal, self.sending) {
-                (Signal::Leaving, Sending::Open) => Sending::Leaving,
-                (Signal::Shutdown, Sending::Open | Sending::Leaving) => Sending::Stopping,
-                (Signal::Settled, Sending::Open | Sending::Leaving) => Sending::Settled,
-                (Signal::Settled, Sending::Stopping)
-                | (Signal::Shutdown, Sending::Settled)
-                | (Signal::Ended, _) => Sending::Done,
-                (_, unchanged) => unchanged,
-            };
-        }
-    }
-
-    /// Answers those who want to come in.
-    fn attend_door(&mut self) -> io::Result<Socket> {
-        for _ in 0..VISITORS_AT_ONCE {
-            match self.inlet.attend_door()? {
-                None => return Ok(Socket::Drained),
-                Some(Visitor::Admitted) => {}
-                Some(Visitor::Refused { reason, address }) => self.refusals.note(reason, address),
+    fn take_control(&mut self) {
+        loop {
+            match self.setup.control.try_recv() {
+                Ok(stage) => self.stage = stage,
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => return self.stage = Stage::Ending,
             }
         }
-        Ok(Socket::More)
     }
 
-    /// Takes in what the socket holds, but not so much that the inbox has to wait long.
-    fn receive(&mut self, now: Duration) -> io::Result<Socket> {
+    /// Answers those who want to come in. Returns whether there may be more of them.
+    fn authenticate(&mut self) -> io::Result<bool> {
+        for _ in 0..REQUESTS_AT_ONCE {
+            match self.setup.inlet.authenticate()? {
+                None => return Ok(false),
+                Some(Outcome::Admitted) => {}
+                Some(Outcome::Refused { reason, address }) => self.refusals.note(reason, address),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes in what has come, but not so much that the inbox has to wait long. Returns whether there
+    /// may be more.
+    fn receive(&mut self, now: Duration) -> io::Result<bool> {
         for _ in 0..FRAMES_AT_ONCE {
-            let Some(mut received) = self.inlet.receive()? else { return Ok(Socket::Drained) };
-            if let Err(reason) = self.accept(&received, now) {
-                self.refusals.note(reason, received.address());
+            let Some(received) = self.setup.inlet.receive()? else { return Ok(false) };
+            if let Err(reason) = self.accept(received, now) {
+                let address = self.setup.inlet.last_address();
+                self.refusals.note(reason, address);
             }
         }
-        Ok(Socket::More)
+        Ok(true)
     }
 
-    fn accept(&mut self, received: &Received, now: Duration) -> Result<(), Rejection> {
-        if received.parts == Parts::More {
-            return Err(Rejection::Malformed);
-        }
-        let frame = wire::decode(received.header(), received.body.clone()).map_err(rejection)?;
+    fn accept(&mut self, received: Received, now: Duration) -> Result<(), Rejection> {
+        let frame = received.frame.map_err(rejection)?;
         let header = &frame.header;
         refuse_impostor(received.speaker, header.from)?;
-        if header.cluster != self.cluster {
+        if header.cluster != self.setup.cluster {
             return Err(Rejection::OtherCluster);
         }
-        if header.to != self.own {
+        if header.to != self.setup.own {
             return Err(Rejection::OtherRecipient(header.to));
         }
-        let lane = self.by_pid.get(&header.from).ok_or(Rejection::UnknownSender(header.from))?;
-        let lane = &mut self.lanes[*lane];
-        lane.handle_frame(frame, now)?;
-        lane.report(&self.events);
+        let at = self.by_pid.get(&header.from).ok_or(Rejection::UnknownSender(header.from))?;
+        let peer = &mut self.setup.peers[*at];
+        peer.handle_frame(frame, now)?;
+        peer.report(&self.setup.events);
         Ok(())
     }
 
-    /// Puts what has come in order into the inbox, one frame of each peer after the other.
-    fn fill_inbox(&mut self, now: Duration) -> Flow {
-        let mut empty = 0;
-        while empty < self.lanes.len() {
-            let turn = self.turn;
-            let lane = &mut self.lanes[turn];
-            let Some(shelf) = &mut self.shelf else {
-                self.lanes.iter_mut().for_each(|lane| lane.pass(now));
-                return Flow::Free;
-            };
-            match lane.enter(shelf, &self.events, &self.counters.peers[turn], now) {
-                Entered::One => {
-                    self.entered_at = now;
-                    empty = 0;
-                }
-                Entered::Nothing => empty += 1,
-                Entered::Blocked => return Flow::Blocked { lane: turn },
-                Entered::Closed => self.close_inbox(),
-            }
-            self.turn = (turn + 1) % self.lanes.len();
+    /// Puts what has come in order into the inbox. Returns whether there was room for all of it.
+    fn fill_inbox(&mut self, now: Duration) -> bool {
+        let entered = |inbox: &Option<BoundedInbox>| inbox.as_ref().map(BoundedInbox::entered);
+        let before = entered(&self.setup.inbox);
+        let fitted = self.enter_in_turns(now);
+        if entered(&self.setup.inbox) > before {
+            self.entered_at = now;
         }
-        Flow::Free
+        fitted
+    }
+
+    /// One frame of each peer after the other.
+    fn enter_in_turns(&mut self, now: Duration) -> bool {
+        let Setup { peers, inbox, events, counters, .. } = &mut self.setup;
+        let mut empty = 0;
+        while empty < peers.len() {
+            let Some(open) = inbox else {
+                peers.iter_mut().for_each(|peer| peer.pass(now));
+                return true;
+            };
+            let at = self.next_peer;
+            match peers[at].enter(open, events, &counters.peers[at], now) {
+                Entered::One => empty = 0,
+                Entered::Nothing => empty += 1,
+                Entered::Blocked => return false,
+                Entered::Closed => {
+                    *inbox = None;
+                    peers.iter_mut().for_each(PeerReceiver::close);
+                }
+            }
+            self.next_peer = (at + 1) % peers.len();
+        }
+        true
     }
 
     /// Ends the inbox when there is no reason to keep it.
     fn end_inbox(&mut self, now: Duration) {
-        let leaving = matches!(self.sending, Sending::Leaving | Sending::Settled);
-        let alone = leaving && self.lanes.iter().all(Lane::is_gone);
+        let leaving = matches!(self.stage, Stage::Leaving | Stage::Settled);
+        let alone = leaving && self.setup.peers.iter().all(PeerReceiver::is_gone);
         let idle = self.idle_deadline().is_some_and(|deadline| now >= deadline);
-        let waiting = self.lanes.iter().any(Lane::is_waiting);
-        if self.shelf.is_some() && !waiting && (alone || idle) {
-            self.close_inbox();
+        if self.setup.inbox.is_some() && !self.is_waiting() && (alone || idle) {
+            self.setup.inbox = None;
+            self.setup.peers.iter_mut().for_each(PeerReceiver::close);
         }
     }
 
-    fn idle_deadline(&self) -> Option<Duration> {
-        self.shelf.as_ref()?;
-        self.idle_timeout.map(|timeout| self.entered_at.saturating_add(timeout))
+    /// Whether anything waits to enter the inbox.
+    fn is_waiting(&self) -> bool {
+        self.setup.peers.iter().any(PeerReceiver::is_waiting)
     }
 
-    fn close_inbox(&mut self) {
-        self.shelf = None;
-        self.lanes.iter_mut().for_each(Lane::close);
+    fn idle_deadline(&self) -> Option<Duration> {
+        self.setup.inbox.as_ref()?;
+        self.setup.idle_timeout.map(|timeout| self.entered_at.saturating_add(timeout))
     }
 
     /// Tells the output thread what it does not know yet.
-    fn tell(&mut self) -> Told {
-        let mut told = Told::All;
-        for (at, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(heard) = lane.poll_heard() else { continue };
-            match self.feedback.try_send(Feedback { lane: at, heard }) {
+    fn send_feedback(&mut self) -> Told {
+        let mut told = Told::Everything;
+        for (at, peer) in self.setup.peers.iter_mut().enumerate() {
+            let Some(status) = peer.link.poll_status() else { continue };
+            match self.setup.feedback.try_send(Feedback { peer: at, status }) {
                 Ok(()) => {}
                 Err(TrySendError::Full(feedback)) => {
-                    lane.untold(&feedback.heard);
-                    told = Told::Some;
+                    peer.link.requeue(&feedback.status);
+                    told = Told::Part;
                 }
                 Err(TrySendError::Disconnected(_)) => return Told::Nobody,
             }
@@ -312,60 +294,47 @@ impl Input {
     }
 
     fn is_finished(&mut self, now: Duration) -> bool {
-        let settled = match self.sending {
-            Sending::Open | Sending::Leaving | Sending::Stopping => false,
-            Sending::Settled => self.shelf.is_none(),
-            Sending::Done => true,
+        let settled = match self.stage {
+            Stage::Open | Stage::Leaving | Stage::Stopping => false,
+            Stage::Settled => self.setup.inbox.is_none(),
+            Stage::Ending => true,
         };
         if !settled {
             return false;
         }
         let since = *self.parting_since.get_or_insert(now);
-        !self.lanes.iter().any(Lane::is_parting) || now >= since + PARTING
+        !self.setup.peers.iter().any(PeerReceiver::is_parting) || now >= since + PARTING
     }
 
-    fn wait(&mut self, flow: Flow, told: Told, now: Duration) -> io::Result<()> {
+    fn plan_wait(&mut self, blocked: bool, told: Told, now: Duration) -> Wait {
         // Who sleeps no longer than this notices how long it was stopped.
-        let soon = |due: Duration| due.saturating_sub(now).min(self.heartbeat);
+        let soon = |due: Duration| due.saturating_sub(now).min(self.setup.heartbeat);
         let due = self.poll_timeout(told, now).map(soon);
-        let timeout = match flow {
-            Flow::Free => due,
-            Flow::Blocked { .. } => Some(due.map_or(GLANCE, |due| due.min(GLANCE))),
-        };
-        self.vigil.sleep(timeout.map(|timeout| now + timeout));
-        match (flow, timeout) {
-            (Flow::Blocked { lane }, Some(timeout)) => self.wait_for_room(lane, timeout),
-            _ => self.inlet.wait(&mut self.alarm, timeout),
-        }
+        let timeout = if blocked { Some(due.map_or(GLANCE, |due| due.min(GLANCE))) } else { due };
+        self.pause_detector.sleep(timeout.map(|timeout| now + timeout));
+        let full = self.setup.inbox.as_mut().is_some_and(|inbox| !inbox.is_over_limit());
+        Wait { timeout, room: blocked && full }
     }
 
-    /// Waits for the application to read from the inbox.
-    fn wait_for_room(&mut self, turn: usize, timeout: Duration) -> io::Result<()> {
-        let Some(shelf) = &mut self.shelf else { return Ok(()) };
-        let lane = &mut self.lanes[turn];
-        let held = if shelf.is_laden() { None } else { lane.take_held() };
-        let Some(envelope) = held else {
-            return self.inlet.wait(&mut self.alarm, Some(timeout));
-        };
-        self.inlet.prick_up(&mut self.alarm);
-        let bytes = envelope.msg.len();
-        match shelf.put_within(envelope, timeout) {
-            Put::Done => shelf.note(Lot { envelopes: 1, bytes }),
-            Put::Full(envelope) => lane.hold(envelope),
-            Put::Closed => self.close_inbox(),
+    pub(crate) fn wait(&mut self, wait: Wait) -> io::Result<()> {
+        match (&self.setup.inbox, wait) {
+            (Some(inbox), Wait { timeout: Some(timeout), room: true }) => {
+                self.setup.inlet.rearm();
+                inbox.wait_for_room(timeout);
+                Ok(())
+            }
+            _ => self.setup.inlet.wait(wait.timeout),
         }
-        Ok(())
     }
 
     /// When there is something to do although nothing has come in.
     fn poll_timeout(&self, told: Told, now: Duration) -> Option<Duration> {
-        let retry = (told != Told::All).then(|| now + RETRY);
-        let waiting = self.lanes.iter().any(Lane::is_waiting);
-        let idle = self.idle_deadline().filter(|_| !waiting);
+        let retry = (told != Told::Everything).then(|| now + RETRY);
+        let idle = self.idle_deadline().filter(|_| !self.is_waiting());
         let parting = self.parting_since.map(|since| since + PARTING);
-        let lanes = self.lanes.iter().filter_map(Lane::poll_timeout);
+        let peers = self.setup.peers.iter().filter_map(|peer| peer.link.poll_timeout());
         let others = [retry, idle, parting, self.refusals.poll_timeout()];
-        lanes.chain(others.into_iter().flatten()).min()
+        peers.chain(others.into_iter().flatten()).min()
     }
 }
 
@@ -383,5 +352,25 @@ fn rejection(error: DecodeError) -> Rejection {
     match error {
         DecodeError::Version(version) => Rejection::Version(version),
         _ => Rejection::Malformed,
+    }
+}
+
+#[cfg(test)]
+impl Input {
+    /// Whether there is room in the inbox.
+    pub(crate) fn has_room(&self) -> bool {
+        self.setup.inbox.as_ref().is_some_and(BoundedInbox::has_room)
+    }
+
+    pub(crate) fn is_inbox_open(&self) -> bool {
+        self.setup.inbox.is_some()
+    }
+
+    /// For each peer, the process that speaks for it, and how it stands.
+    pub(crate) fn speakers(&self) -> impl Iterator<Item = (Pid, Option<u64>, Presence)> + '_ {
+        self.setup.peers.iter().map(|peer| {
+            let speaker = peer.link.speaker().map(Incarnation::to_wire);
+            (peer.pid(), speaker, peer.link.presence())
+        })
     }
 }

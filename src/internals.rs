@@ -63,7 +63,7 @@ pub struct Settings {
     /// In bytes.
     pub window: usize,
     /// The largest message, in bytes.
-    pub largest: u32,
+    pub max_message: u32,
     /// How long the link is quiet before it gives a sign of life.
     pub heartbeat: Duration,
     /// How long the peer is silent before it counts as down.
@@ -112,12 +112,12 @@ impl Iterator for Arrival {
 impl Link {
     /// A new process's link, or none if its incarnation is zero.
     pub fn new(settings: Settings, now: Duration) -> Option<Self> {
-        let Settings { own, peer, incarnation, window, largest, heartbeat, peer_timeout } =
+        let Settings { own, peer, incarnation, window, max_message, heartbeat, peer_timeout } =
             settings;
         let incarnation = Incarnation::from_wire(incarnation)?;
         let ends = Ends { cluster: ClusterId::new(None), own, peer, incarnation };
-        let at_once = window / 4;
-        let limits = Limits { window, at_once, largest, heartbeat, peer_timeout };
+        let initial_window = window / 4;
+        let limits = Limits { window, initial_window, max_message, heartbeat, peer_timeout };
         Some(Self {
             own,
             peer,
@@ -172,9 +172,9 @@ impl Link {
     }
 
     /// The process did not run for `pause`.
-    pub fn forgive(&mut self, pause: Duration) {
-        self.incoming.forgive(pause);
-        self.outgoing.forgive(pause);
+    pub fn handle_pause(&mut self, pause: Duration) {
+        self.incoming.handle_pause(pause);
+        self.outgoing.handle_pause(pause);
     }
 
     /// The next frame in order enters the inbox.
@@ -201,14 +201,11 @@ impl Link {
     ///
     /// When the peer acknowledges what was never sent.
     pub fn tell(&mut self) -> Result<(), Rejection> {
-        self.incoming.poll_heard().map_or(Ok(()), |heard| self.outgoing.handle_heard(&heard))
+        self.incoming.poll_status().map_or(Ok(()), |heard| self.outgoing.handle_status(&heard))
     }
 
-    /// The next frame to send. A socket that takes nothing any more is replaced first.
+    /// The next frame to send.
     pub fn poll_transmit(&mut self, now: Duration) -> Option<Frame> {
-        if self.outgoing.wants_renewal(now) {
-            self.outgoing.handle_renewal(now);
-        }
         self.outgoing.poll_transmit(now).map(Frame)
     }
 

@@ -138,19 +138,25 @@ mod config;
 mod counters;
 mod envelope;
 mod event;
+mod feedback;
 mod frame;
+mod idle;
 mod input;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
 mod key;
+mod lifecycle;
 mod link;
 mod output;
+mod pause;
 mod refusals;
 mod report;
 mod server;
-mod socket;
+#[cfg(test)]
+mod sim;
 mod stats;
+mod transport;
 mod wire;
 
 pub use bytes::Bytes;
@@ -161,5 +167,5 @@ pub use event::{Event, Reason, Rejection};
 pub use key::{KeyError, KeyFileError, PublicKey, SecretKey};
 pub use report::{PeerReport, Report};
 pub use server::{Builder, Mailbox, Server, StartError};
-pub use socket::{Libzmq, libzmq};
 pub use stats::{Dropped, PeerState, PeerStats, Stats};
+pub use transport::zmq::{Libzmq, libzmq};

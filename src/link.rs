@@ -2,20 +2,20 @@
 //!
 //! Each direction between two servers is one link. Its sending half, [`Outgoing`], lives in the sender's
 //! output thread; its receiving half, [`Incoming`], in the receiver's input thread. What a receiving half
-//! learns of the peer reaches the sending half to the same peer as [`Heard`], through the one channel from
+//! learns of the peer reaches the sending half to the same peer as [`PeerStatus`], through the one channel from
 //! input to output:
 //!
 //! ```text
 //!        server A                                   server B
 //!   Outgoing(to B) ──── data, heartbeats ────► Incoming(from A)
 //!        ▲                                            │
-//!      Heard                                        Heard
+//!    PeerStatus                                   PeerStatus
 //!        │                                            ▼
 //!   Incoming(from B) ◄── acknowledgements ──── Outgoing(to A)
 //! ```
 //!
 //! Every header says all there is to say about the other direction, so a later one makes up for any that
-//! was lost, and [`Heard`] is a state that may be overwritten by a newer one.
+//! was lost, and [`PeerStatus`] is a state that may be overwritten by a newer one.
 //!
 //! `handle_*` brings the world in, `poll_*` takes out what to do, `poll_timeout` tells when to call again.
 //! Time is an argument: the time since the server started.
@@ -24,8 +24,6 @@ mod incoming;
 #[cfg(test)]
 mod model;
 mod outgoing;
-#[cfg(test)]
-mod sim;
 
 pub(crate) use incoming::{Handled, Incoming, Presence, Sighting};
 pub(crate) use outgoing::{Outgoing, Room};
@@ -33,7 +31,7 @@ pub(crate) use outgoing::{Outgoing, Room};
 use std::time::Duration;
 
 use crate::envelope::Pid;
-use crate::frame::{Acknowledgement, ClusterId, Incarnation, Progress};
+use crate::frame::{Acknowledgement, ClusterId, Incarnation};
 
 /// What a frame takes of the window beside its payload, in bytes, so that small ones do not come for free.
 pub(crate) const FRAME_OVERHEAD: usize = 128;
@@ -55,46 +53,39 @@ pub(crate) struct Limits {
     /// How much may be sent and not acknowledged, in bytes.
     pub(crate) window: usize,
     /// How much of it a living peer is sent at first, and at least, in bytes.
-    pub(crate) at_once: usize,
+    pub(crate) initial_window: usize,
     /// The largest message, in bytes.
-    pub(crate) largest: u32,
+    pub(crate) max_message: u32,
     /// How long a link is quiet before it gives a sign of life.
     pub(crate) heartbeat: Duration,
     /// How long a peer is silent before it counts as down.
     pub(crate) peer_timeout: Duration,
 }
 
-/// What the input thread knows of a peer: all that the sending half to this peer needs.
+/// How a peer stands, as the input thread knows it: all that the sending half to this peer needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Heard {
+pub(crate) struct PeerStatus {
     /// The process that speaks for the peer; none before the first was heard.
     pub(crate) incarnation: Option<Incarnation>,
     pub(crate) presence: Presence,
     /// When the peer was last heard.
-    pub(crate) at: Duration,
-    /// What the peer says about what was sent to it.
-    pub(crate) said: Acknowledgement,
-    /// What to tell the peer about what it has sent. The silence in it is to be filled in when it is sent.
-    pub(crate) owed: Acknowledgement,
-    pub(crate) urgency: Urgency,
+    pub(crate) heard_at: Duration,
+    /// What the peer acknowledges of what was sent to it.
+    pub(crate) received_ack: Acknowledgement,
+    /// What to acknowledge to the peer. The silence in it is to be filled in when it is sent.
+    pub(crate) ack_to_send: Acknowledgement,
+    pub(crate) ack_timing: AckTiming,
     /// The largest message the peer takes, in bytes.
-    pub(crate) largest: u32,
+    pub(crate) max_message: u32,
     /// Whether the peer has what it waits for.
-    pub(crate) progress: Progress,
+    pub(crate) settled: bool,
 }
 
-/// [`Heard`] on its way from the input thread to the output thread.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Feedback {
-    /// Of which peer: its place among the peers, in the order of the configuration.
-    pub(crate) lane: usize,
-    pub(crate) heard: Heard,
-}
-
-/// Whether what is owed to a peer can wait for the next frame that goes there anyway.
+/// When an acknowledgement is to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Urgency {
+pub(crate) enum AckTiming {
+    /// With the next frame that goes there anyway.
     #[default]
-    CanWait,
-    Now,
+    Delayed,
+    Immediate,
 }

@@ -1,235 +1,230 @@
 //! The output thread: from the outbox to the peers.
 
-mod lane;
 mod packer;
+mod peer_sender;
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvError, TryRecvError, never, select};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, never, select};
 
-use crate::clock::{Clock, Doze, Vigil, give_way};
-use crate::counters::{Counters, EventSink, add};
+use crate::clock::Clock;
+use crate::counters::{Counters, add};
 use crate::envelope::{Envelope, Pid, Recipient};
-use crate::event::{Event, Reason};
+use crate::event::{Event, EventSink, Reason};
+use crate::feedback::Feedback;
 use crate::frame::Payload;
-use crate::link::{FRAME_OVERHEAD, Feedback, Room};
-pub(crate) use crate::output::lane::Lane;
-use crate::output::packer::{Addressee, Packer};
+use crate::idle::{IdleStrategy, back_off};
+use crate::lifecycle::{Lifecycle, Stage, Step};
+use crate::link::{FRAME_OVERHEAD, Room};
+pub(crate) use crate::output::packer::MAX_BATCH;
+use crate::output::packer::{Addressee, Fit, Packer};
+pub(crate) use crate::output::peer_sender::PeerSender;
+use crate::pause::PauseDetector;
 use crate::refusals::Refusals;
 use crate::report::PeerReport;
-use crate::socket::{Bell, Context, Signal};
+use crate::transport::Waker;
 
-/// How many bytes of envelopes one frame gathers at most.
-pub(crate) const BATCH: usize = 256 * 1024;
-
-/// From which size a message is a frame of its own, in bytes. Below it two of them fit into a batch, and
-/// to copy them costs less than another frame does, with a wake-up for each of five threads.
-const SINGLE: usize = BATCH / 2;
-
-/// Who has taken so many envelopes at once finds more of them soon.
+/// From so many envelopes in one turn on, more are on their way: the outbox is given time to fill.
 const STREAM: usize = 256;
+
+/// With nothing to do, any time will do.
+const IDLE: Duration = Duration::from_secs(3_600);
 
 /// All the output thread needs to begin.
 pub(crate) struct Setup {
     pub(crate) own: Pid,
-    pub(crate) clock: Clock,
-    pub(crate) context: Context,
-    pub(crate) lanes: Vec<Lane>,
+    pub(crate) peers: Vec<PeerSender>,
     pub(crate) outbox: Receiver<Envelope>,
     pub(crate) feedback: Receiver<Feedback>,
     /// Ends when the application wants the server to end.
     pub(crate) stop: Receiver<Infallible>,
-    pub(crate) bell: Bell,
+    /// Tells the input thread each stage on the way to the end.
+    pub(crate) control: Sender<Stage>,
+    pub(crate) waker: Box<dyn Waker>,
     pub(crate) events: EventSink,
     pub(crate) counters: Arc<Counters>,
+    /// Of one peer, in bytes.
     pub(crate) window: usize,
-    pub(crate) largest: usize,
+    /// In bytes.
+    pub(crate) max_message: usize,
     pub(crate) linger: Duration,
     /// A silence longer than this, while the thread did not run, is the thread's own.
     pub(crate) heartbeat: Duration,
 }
 
-/// The output thread. It blocks in [`wait`](Self::wait) and nowhere else.
-///
-/// ```text
-///            outbox ends, or stop          all settled,           input ends
-///   Open ───────────────────────► Leaving ──────────────► Settled ──────────► ended
-///                                          or linger over
-/// ```
+/// The output thread: [`turn`](Self::turn) does all there is to do and never blocks;
+/// [`run`](Self::run) calls it, and waits between two turns.
 pub(crate) struct Output {
     setup: Setup,
     by_pid: HashMap<Pid, usize>,
     packer: Packer,
     /// What was taken from the outbox and had to wait.
-    backlog: VecDeque<Envelope>,
-    batch: usize,
+    deferred: VecDeque<Envelope>,
     /// How many envelopes were taken from the outbox in the last turn.
     taken: usize,
-    phase: Phase,
-    vigil: Vigil,
-    doze: Doze,
+    lifecycle: Lifecycle,
+    pause_detector: PauseDetector,
     refusals: Refusals,
 }
 
+/// What to do after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    Leaving { since: Duration },
-    Settled,
+pub(crate) enum Next {
+    /// There may be more to do at once.
+    Again,
+    Wait(Wait),
+    /// The input thread has ended, and so does this one.
+    End,
 }
 
-/// Whether the other thread is still there.
+/// What the next turn waits for: feedback, a stop, and these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Input {
-    Running,
-    Ended,
-}
-
-/// Whether there was something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
-    Done,
-    None,
-}
-
-/// What ended a wait: a channel, or the time.
-enum Woken {
-    Outbox(Result<Envelope, RecvError>),
-    Feedback(Result<Feedback, RecvError>),
-    Stop,
-    Timeout,
+pub(crate) struct Wait {
+    pub(crate) until: Duration,
+    /// Whether it also waits for the outbox. Not while a peer has no room.
+    pub(crate) outbox: bool,
 }
 
 impl Output {
-    pub(crate) fn new(setup: Setup) -> Self {
-        let by_pid = setup.lanes.iter().enumerate().map(|(at, lane)| (lane.peer, at)).collect();
-        let batch = BATCH.min(setup.window / 4);
-        let packer = Packer::new(setup.lanes.len(), batch);
-        let vigil = Vigil::new(setup.heartbeat, setup.clock.now());
-        let refusals = Refusals::new(setup.events.clone(), Arc::clone(&setup.counters));
+    pub(crate) fn new(setup: Setup, now: Duration) -> Self {
+        let by_pid = setup.peers.iter().enumerate().map(|(at, peer)| (peer.pid(), at)).collect();
         Self {
-            setup,
             by_pid,
-            packer,
-            backlog: VecDeque::new(),
-            batch,
+            packer: Packer::new(setup.peers.len(), setup.window, setup.max_message),
+            deferred: VecDeque::new(),
             taken: 0,
-            phase: Phase::Open,
-            vigil,
-            doze: Doze::default(),
-            refusals,
+            lifecycle: Lifecycle::new(setup.linger),
+            pause_detector: PauseDetector::new(setup.heartbeat, now),
+            refusals: Refusals::new(setup.events.clone(), Arc::clone(&setup.counters)),
+            setup,
         }
     }
 
-    /// Runs until the input thread has ended.
-    pub(crate) fn run(mut self) -> Vec<PeerReport> {
-        let mut input = Input::Running;
-        while input == Input::Running {
-            let now = self.setup.clock.now();
-            self.forgive_pause(now);
-            input = self.take_feedback();
-            let work = self.take_outbox(now);
-            self.say_goodbye();
-            self.transmit(now);
-            self.settle(now);
-            self.refusals.tell(now);
-            self.publish(now);
-            if work == Work::Done {
-                self.doze.interrupt(now);
-            } else if input == Input::Running && !self.doze.stays_awake(now) {
-                input = self.wait(now);
+    /// Runs until the input thread has ended. It blocks in [`wait`](Self::wait) and nowhere else.
+    pub(crate) fn run(mut self, clock: Clock) -> Vec<PeerReport> {
+        let mut idle = IdleStrategy::default();
+        loop {
+            let now = clock.now();
+            match self.turn(now) {
+                Next::Again => {
+                    idle.on_work(now);
+                    self.let_outbox_fill();
+                }
+                Next::Wait(_) if idle.stays_awake(now) => {}
+                Next::Wait(wait) => self.wait(wait, now),
+                Next::End => return self.end(now),
             }
         }
-        self.end()
+    }
+
+    /// Looks at everything once: what peers have acknowledged, whether to stop, the outbox, what is to be
+    /// sent, and the time.
+    pub(crate) fn turn(&mut self, now: Duration) -> Next {
+        self.handle_pause(now);
+        if !self.take_feedback() {
+            return Next::End;
+        }
+        self.take_stop(now);
+        let worked = self.take_outbox(now);
+        self.say_goodbye();
+        self.transmit(now);
+        self.settle(now);
+        self.refusals.tell(now);
+        self.publish(now);
+        if worked {
+            return Next::Again;
+        }
+        let outbox = self.deferred.is_empty() && !self.is_held_up(now);
+        let wait = Wait { until: self.poll_timeout(now), outbox };
+        self.pause_detector.sleep(Some(wait.until.max(now)));
+        Next::Wait(wait)
     }
 
     /// A process that was stopped for a while has heard nothing from its peers: they are not to be
-    /// taken for unreachable.
-    fn forgive_pause(&mut self, now: Duration) {
-        if let Some(pause) = self.vigil.wake(now) {
-            self.setup.lanes.iter_mut().for_each(|lane| lane.forgive(pause));
+    /// taken for unreachable, nor does the linger time run meanwhile.
+    fn handle_pause(&mut self, now: Duration) {
+        if let Some(pause) = self.pause_detector.wake(now) {
+            self.lifecycle.handle_pause(pause);
+            self.setup.peers.iter_mut().for_each(|peer| peer.handle_pause(pause));
         }
     }
 
-    fn take_feedback(&mut self) -> Input {
+    /// Returns whether the input thread is still there.
+    fn take_feedback(&mut self) -> bool {
         loop {
             match self.setup.feedback.try_recv() {
                 Ok(feedback) => self.handle_feedback(&feedback),
-                Err(TryRecvError::Empty) => return Input::Running,
-                Err(TryRecvError::Disconnected) => return Input::Ended,
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
             }
         }
     }
 
     fn handle_feedback(&mut self, feedback: &Feedback) {
-        let lane = &mut self.setup.lanes[feedback.lane];
-        if let Err(reason) = lane.handle_heard(&feedback.heard) {
+        let link = &mut self.setup.peers[feedback.peer].link;
+        if let Err(reason) = link.handle_status(&feedback.status) {
             self.refusals.note(reason, None);
         }
     }
 
-    /// Takes from the outbox what one frame holds, unless a living peer's window is full.
-    fn take_outbox(&mut self, now: Duration) -> Work {
-        if self.is_held_up(now) {
-            return Work::None;
+    fn take_stop(&mut self, now: Duration) {
+        if self.setup.stop.try_recv() == Err(TryRecvError::Disconnected) {
+            self.setup.stop = never();
+            self.advance(Step::Stop, now);
         }
-        self.let_outbox_fill();
+    }
+
+    /// Takes from the outbox what one frame holds, unless a living peer's window is full. Returns
+    /// whether there was anything.
+    fn take_outbox(&mut self, now: Duration) -> bool {
         self.taken = 0;
+        if self.is_held_up(now) {
+            return false;
+        }
         while let Some(envelope) = self.next_envelope(now) {
-            if self.is_large(&envelope) {
-                self.flush(now);
-                if let Some(envelope) = self.push_large(envelope, now) {
-                    self.backlog.push_front(envelope);
-                } else {
-                    self.taken += 1;
+            match self.packer.fit(&envelope) {
+                Fit::Batch => self.pack(&envelope),
+                Fit::Single => {
+                    self.flush(now);
+                    if let Some(envelope) = self.push_large(envelope, now) {
+                        self.deferred.push_front(envelope);
+                    } else {
+                        self.taken += 1;
+                    }
+                    break;
                 }
-                break;
+                Fit::Full => {
+                    self.deferred.push_front(envelope);
+                    break;
+                }
             }
-            if !self.packer.has_room(&envelope) {
-                self.backlog.push_front(envelope);
-                break;
-            }
-            self.pack(&envelope);
             self.taken += 1;
         }
         self.flush(now);
-        if self.taken > 0 { Work::Done } else { Work::None }
-    }
-
-    /// While envelopes stream in, has them come in larger batches, and stays out of the application's way.
-    fn let_outbox_fill(&self) {
-        let outbox = &self.setup.outbox;
-        if self.taken >= STREAM {
-            give_way(|| outbox.len(), outbox.capacity().unwrap_or_default() / 2);
-        }
+        self.taken > 0
     }
 
     /// Whether a living peer has no room for what the outbox may hold.
     fn is_held_up(&self, now: Duration) -> bool {
-        let bytes = self.batch + FRAME_OVERHEAD;
-        self.setup.lanes.iter().any(|lane| lane.room(bytes, now) == Room::Wait)
+        let bytes = self.packer.max_batch() + FRAME_OVERHEAD;
+        self.setup.peers.iter().any(|peer| peer.link.room(bytes, now) == Room::Wait)
     }
 
     fn next_envelope(&mut self, now: Duration) -> Option<Envelope> {
-        if let Some(envelope) = self.backlog.pop_front() {
+        if let Some(envelope) = self.deferred.pop_front() {
             return Some(envelope);
         }
         match self.setup.outbox.try_recv() {
             Ok(envelope) => Some(envelope),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => {
-                self.leave(Signal::Leaving, now);
+                self.advance(Step::OutboxEnded, now);
                 None
             }
         }
-    }
-
-    fn is_large(&self, envelope: &Envelope) -> bool {
-        let single = SINGLE.min(self.batch.saturating_sub(FRAME_OVERHEAD));
-        envelope.msg.len() >= single || envelope.msg.len() > self.setup.largest
     }
 
     fn pack(&mut self, envelope: &Envelope) {
@@ -257,8 +252,8 @@ impl Output {
     /// Sends an envelope as a frame of its own, or hands it back to wait for room.
     fn push_large(&mut self, envelope: Envelope, now: Duration) -> Option<Envelope> {
         let bytes = envelope.msg.len();
-        let fits = bytes <= self.setup.largest;
-        let waits = |lane: &Lane| lane.room(bytes, now) == Room::Wait;
+        let fits = bytes <= self.setup.max_message;
+        let waits = |peer: &PeerSender| peer.link.room(bytes, now) == Room::Wait;
         if fits && self.recipients(envelope.to).iter().any(waits) {
             return Some(envelope);
         }
@@ -270,123 +265,147 @@ impl Output {
         if self.addressee(envelope.to).is_none() {
             return self.return_unaddressed(envelope);
         }
-        let largest = self.setup.largest;
+        let max_message = self.setup.max_message;
         let Envelope { to, msg_id, msg, .. } = envelope;
-        for lane in self.recipients(to) {
+        for peer in self.recipients(to) {
             let payload = Payload::Single { to, msg_id, msg: msg.clone() };
-            if msg.len() <= largest {
-                lane.push(payload, now);
+            if msg.len() <= max_message {
+                peer.push(payload, now);
             } else {
-                lane.refuse(payload, Reason::TooLarge);
+                peer.link.refuse(payload, Reason::TooLarge);
             }
         }
     }
 
-    fn recipients(&mut self, to: Recipient) -> &mut [Lane] {
+    fn recipients(&mut self, to: Recipient) -> &mut [PeerSender] {
         match self.addressee(to) {
             None => &mut [],
-            Some(Addressee::All) => &mut self.setup.lanes,
-            Some(Addressee::One(lane)) => std::slice::from_mut(&mut self.setup.lanes[lane]),
+            Some(Addressee::All) => &mut self.setup.peers,
+            Some(Addressee::One(at)) => std::slice::from_mut(&mut self.setup.peers[at]),
         }
     }
 
     fn flush(&mut self, now: Duration) {
-        let lanes = &mut self.setup.lanes;
-        self.packer.flush(|lane, payload| lanes[lane].push(payload, now));
+        let peers = &mut self.setup.peers;
+        self.packer.flush(|at, payload| peers[at].push(payload, now));
     }
 
     fn transmit(&mut self, now: Duration) {
-        for lane in &mut self.setup.lanes {
-            lane.transmit(&self.setup.context, now);
-            lane.report_dropped(&self.setup.events);
+        for peer in &mut self.setup.peers {
+            peer.transmit(now);
+            peer.report_dropped(&self.setup.events);
         }
     }
 
     fn publish(&self, now: Duration) {
-        for (lane, counters) in self.setup.lanes.iter().zip(&self.setup.counters.peers) {
-            lane.publish(&counters.sending, now);
+        for (peer, counters) in self.setup.peers.iter().zip(&self.setup.counters.peers) {
+            counters.sending.store(peer.link.stats(now));
         }
     }
 
-    /// Begins to leave. What the outbox still holds is taken out of it, so that it can be closed.
-    fn leave(&mut self, signal: Signal, now: Duration) {
-        self.backlog.extend(self.setup.outbox.try_iter());
+    /// Takes a step on the way to the end, and tells the input thread where it leads.
+    fn advance(&mut self, step: Step, now: Duration) {
+        let before = self.lifecycle.stage();
+        let Some(stage) = self.lifecycle.take(step, now) else { return };
+        if before == Stage::Open {
+            self.close_outbox();
+        }
+        // There is room for every stage there is, and who has ended need not know.
+        let _ = self.setup.control.try_send(stage);
+        self.setup.waker.wake();
+    }
+
+    /// Closes the outbox. What it holds now is still to be sent; who goes on sending must not keep it
+    /// open.
+    fn close_outbox(&mut self) {
+        let held = self.setup.outbox.len();
+        self.deferred.extend(self.setup.outbox.try_iter().take(held));
         self.setup.outbox = never();
-        if signal == Signal::Shutdown {
-            self.setup.stop = never();
-        }
-        self.setup.bell.ring(signal);
-        if self.phase == Phase::Open {
-            self.phase = Phase::Leaving { since: now };
-        }
     }
 
     /// Says goodbye once all is on its way.
     fn say_goodbye(&mut self) {
-        if self.phase != Phase::Open && self.backlog.is_empty() {
-            self.setup.lanes.iter_mut().for_each(Lane::say_goodbye);
+        if self.lifecycle.stage() != Stage::Open && self.deferred.is_empty() {
+            self.setup.peers.iter_mut().for_each(|peer| peer.link.say_goodbye());
         }
     }
 
-    /// Tells the input thread when all is acknowledged, or the linger time is over.
+    /// Goes on when all is acknowledged, or the linger time is over.
     fn settle(&mut self, now: Duration) {
-        let Phase::Leaving { since } = self.phase else { return };
-        let settled = self.backlog.is_empty() && self.setup.lanes.iter().all(Lane::awaits_nothing);
-        if settled || now >= since + self.setup.linger {
-            self.phase = Phase::Settled;
-            self.setup.bell.ring(Signal::Settled);
+        if !self.lifecycle.stage().lingers() {
+            return;
         }
-    }
-
-    fn wait(&mut self, now: Duration) -> Input {
-        let timeout = self.poll_timeout(now).saturating_sub(now);
-        self.vigil.sleep(Some(now + timeout));
-        match self.select(timeout, now) {
-            Woken::Outbox(Ok(envelope)) => self.backlog.push_back(envelope),
-            Woken::Outbox(Err(RecvError)) => self.leave(Signal::Leaving, self.setup.clock.now()),
-            Woken::Feedback(Ok(feedback)) => self.handle_feedback(&feedback),
-            Woken::Feedback(Err(RecvError)) => return Input::Ended,
-            Woken::Stop => self.leave(Signal::Shutdown, self.setup.clock.now()),
-            Woken::Timeout => {}
-        }
-        Input::Running
-    }
-
-    fn select(&self, timeout: Duration, now: Duration) -> Woken {
-        let held_up = !self.backlog.is_empty() || self.is_held_up(now);
-        let nothing = never();
-        let outbox = if held_up { &nothing } else { &self.setup.outbox };
-        select! {
-            recv(outbox) -> envelope => Woken::Outbox(envelope),
-            recv(self.setup.feedback) -> feedback => Woken::Feedback(feedback),
-            recv(self.setup.stop) -> _ => Woken::Stop,
-            default(timeout) => Woken::Timeout,
+        let settled =
+            self.deferred.is_empty() && self.setup.peers.iter().all(|p| p.link.awaits_nothing());
+        if settled {
+            self.advance(Step::Settled, now);
+        } else if self.lifecycle.linger_deadline().is_some_and(|deadline| now >= deadline) {
+            self.advance(Step::LingerOver, now);
         }
     }
 
     /// When there is something to do although nothing has come in.
     fn poll_timeout(&self, now: Duration) -> Duration {
-        /// With nothing to do, any time will do.
-        const IDLE: Duration = Duration::from_secs(3_600);
-        let linger = match self.phase {
-            Phase::Leaving { since } => Some(since + self.setup.linger),
-            Phase::Open | Phase::Settled => None,
-        };
-        let lanes = self.setup.lanes.iter().filter_map(|lane| lane.poll_timeout(now));
-        lanes.chain(linger).chain(self.refusals.poll_timeout()).min().unwrap_or(now + IDLE)
+        let peers = self.setup.peers.iter().filter_map(|peer| peer.poll_timeout(now));
+        let others = [self.lifecycle.linger_deadline(), self.refusals.poll_timeout()];
+        peers.chain(others.into_iter().flatten()).min().unwrap_or(now + IDLE)
     }
 
-    /// Says the last words to every peer and closes the sockets.
-    fn end(mut self) -> Vec<PeerReport> {
-        let now = self.setup.clock.now();
-        if self.phase == Phase::Open {
-            self.leave(Signal::Shutdown, now);
+    /// Waits, and takes what ended the wait. That a channel has ended shows again in the next turn.
+    fn wait(&mut self, wait: Wait, now: Duration) {
+        let nothing = never();
+        let outbox = if wait.outbox { &self.setup.outbox } else { &nothing };
+        select! {
+            recv(outbox) -> envelope => self.deferred.extend(envelope),
+            recv(self.setup.feedback) -> feedback => {
+                feedback.into_iter().for_each(|feedback| self.handle_feedback(&feedback));
+            }
+            recv(self.setup.stop) -> _ => {}
+            default(wait.until.saturating_sub(now)) => {}
         }
-        for envelope in std::mem::take(&mut self.backlog) {
+    }
+
+    /// While envelopes stream in, has them come in larger batches, and stays out of the application's
+    /// way.
+    fn let_outbox_fill(&self) {
+        let outbox = &self.setup.outbox;
+        if self.taken >= STREAM {
+            back_off(|| outbox.len(), outbox.capacity().unwrap_or_default() / 2);
+        }
+    }
+
+    /// Says the last words to every peer, closes the ways to them, and tells what was left behind.
+    pub(crate) fn end(mut self, now: Duration) -> Vec<PeerReport> {
+        self.advance(Step::Stop, now);
+        for envelope in std::mem::take(&mut self.deferred) {
             self.push_single(envelope, now);
         }
-        self.setup.lanes.iter_mut().for_each(|lane| lane.report_dropped(&self.setup.events));
+        self.setup.peers.iter_mut().for_each(|peer| peer.report_dropped(&self.setup.events));
         self.publish(now);
-        self.setup.lanes.drain(..).map(|lane| lane.end(now)).collect()
+        self.setup.peers.drain(..).map(|peer| peer.end(now)).collect()
+    }
+}
+
+impl Drop for Output {
+    /// The input thread must not wait for a thread that has gone, also by a panic.
+    fn drop(&mut self) {
+        let (gone, _) = crossbeam_channel::bounded(0);
+        self.setup.control = gone;
+        self.setup.waker.wake();
+    }
+}
+
+#[cfg(test)]
+impl Output {
+    /// Whether what a turn waits for has come, but for the end of a channel.
+    pub(crate) fn is_ready(&self, wait: Wait) -> bool {
+        !self.setup.feedback.is_empty() || wait.outbox && !self.setup.outbox.is_empty()
+    }
+
+    /// Whom the outbox waits for.
+    pub(crate) fn held_up_by(&self, now: Duration) -> Vec<Pid> {
+        let bytes = self.packer.max_batch() + FRAME_OVERHEAD;
+        let waits = |peer: &&PeerSender| peer.link.room(bytes, now) == Room::Wait;
+        self.setup.peers.iter().filter(waits).map(PeerSender::pid).collect()
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::counters::{Counters, EventSink};
-use crate::event::{Event, Rejection};
+use crate::counters::Counters;
+use crate::event::{Event, EventSink, Rejection};
 
 /// How often the application is told, at most.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -1,23 +1,27 @@
 //! The handle: a [`Server`] is two threads, started by a [`Builder`] and joined at the end.
 
+pub(crate) mod assembly;
 mod builder;
+mod keyring;
 mod start_error;
 
 use std::convert::Infallible;
 use std::io;
 use std::panic;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
 
 pub use self::builder::Builder;
 pub use self::start_error::StartError;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::envelope::{Envelope, Pid};
 use crate::event::Event;
 use crate::report::{PeerReport, Report};
+use crate::server::assembly::{Parts, Plan, Ways};
 use crate::stats::Stats;
 
 /// The two ends an application holds: what it puts in the outbox goes to the peers, and what they send
@@ -89,6 +93,19 @@ impl Server {
     /// When the pid is not listed, or its url cannot be bound: see [`StartError`].
     pub fn start(config: &Config, pid: Pid) -> Result<(Mailbox, Self), StartError> {
         Self::builder(config, pid).start()
+    }
+
+    /// Puts a server together and starts its threads.
+    fn spawn(plan: Plan, ways: Ways, url: &str, clock: Clock) -> io::Result<(Mailbox, Self)> {
+        let (pid, peers) = (plan.own, plan.peers.clone());
+        let Parts { mailbox, output, input, stop, events, counters } =
+            plan.assemble(ways, clock.now());
+        let name = |direction| thread::Builder::new().name(format!("{direction}-{pid}"));
+        let input = name("input").spawn(move || input.run(clock))?;
+        let output = name("output").spawn(move || output.run(clock))?;
+        let (stop, threads) = (Some(stop), Some(Threads { output, input }));
+        let url = url.to_owned();
+        Ok((mailbox, Self { pid, url, peers, counters, events, stop, threads }))
     }
 
     /// The options of a server, to be set before it starts.

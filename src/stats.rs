@@ -36,7 +36,7 @@ impl Stats {
 ///
 /// Every message the server took from the outbox for this peer is in exactly one place:
 /// `accepted == acknowledged + dropped.total() + queued + in_flight`, in every snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerStats {
     /// The peer.

@@ -8,7 +8,7 @@
 //! | 0 | 3 | `rcl`, the magic |
 //! | 3 | 1 | version, 1 |
 //! | 4 | 1 | kind: 0 heartbeat, 1 batch, 2 single, 3 goodbye |
-//! | 5 | 1 | flags: 1 urgent, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended |
+//! | 5 | 1 | flags: 1 acknowledgement wanted, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended |
 //! | 6 | 2 | zero |
 //! | 8 | 8 | cluster: FNV-1a of its name, zero for none |
 //! | 16 | 4 | from, a pid |
@@ -16,13 +16,13 @@
 //! | 24 | 8 | incarnation of the sender, not zero |
 //! | 32 | 8 | sequence, from 1; of a heartbeat, the next to be sent |
 //! | 40 | 8 | base: the first sequence that can still come |
-//! | 48 | 4 | round, not zero |
+//! | 48 | 4 | retransmission epoch, not zero |
 //! | 52 | 4 | envelopes in a batch, else zero |
 //! | 56 | 8 | envelopes given up right before this frame |
 //! | 64 | 8 | `msg_id` of a single, else zero |
 //! | 72 | 8 | acknowledgement: of which incarnation, zero for none |
 //! | 80 | 8 | acknowledgement: the next sequence expected |
-//! | 88 | 4 | acknowledgement: the round in which a gap was seen, zero for none |
+//! | 88 | 4 | acknowledgement: negative: the epoch in which a gap was seen, zero for none |
 //! | 92 | 4 | acknowledgement: milliseconds of silence, all ones if never heard |
 //! | 96 | 4 | the largest message the sender takes, in bytes |
 //! | 100 | 4 | zero |
@@ -36,8 +36,8 @@ use thiserror::Error;
 
 use crate::envelope::{Pid, Recipient};
 use crate::frame::{
-    Acknowledgement, ClusterId, Frame, Header, Incarnation, Intake, Pace, Payload, Progress, Round,
-    Sequence, Silence,
+    Acknowledgement, ClusterId, Epoch, Frame, Header, Incarnation, Intake, Payload, Sequence,
+    Silence,
 };
 use batch::count_envelopes;
 pub(crate) use batch::{Batch, ENVELOPE_OVERHEAD, Envelopes};
@@ -46,26 +46,28 @@ pub(crate) use batch::{Batch, ENVELOPE_OVERHEAD, Envelopes};
 pub(crate) const HEADER_LEN: usize = 104;
 
 /// The largest message that the format can hold, in bytes.
-pub(crate) const LARGEST_MESSAGE: usize = (u32::MAX >> 1) as usize;
+pub(crate) const MAX_MESSAGE: usize = (u32::MAX >> 1) as usize;
 
 const MAGIC: [u8; 3] = *b"rcl";
 const VERSION: u8 = 1;
 
-const HEARTBEAT: u8 = 0;
-const BATCH: u8 = 1;
-const SINGLE: u8 = 2;
-const GOODBYE: u8 = 3;
+const KIND_HEARTBEAT: u8 = 0;
+const KIND_BATCH: u8 = 1;
+const KIND_SINGLE: u8 = 2;
+const KIND_GOODBYE: u8 = 3;
 
-const URGENT: u8 = 1;
-const SETTLED: u8 = 2;
-const BROADCAST: u8 = 4;
-const CLOSED: u8 = 8;
-const ENDED: u8 = 16;
-const ALL_FLAGS: u8 = URGENT | SETTLED | BROADCAST | CLOSED | ENDED;
+const FLAG_ACK_WANTED: u8 = 1;
+const FLAG_SETTLED: u8 = 2;
+const FLAG_BROADCAST: u8 = 4;
+const FLAG_CLOSED: u8 = 8;
+const FLAG_ENDED: u8 = 16;
+const ALL_FLAGS: u8 = FLAG_ACK_WANTED | FLAG_SETTLED | FLAG_BROADCAST | FLAG_CLOSED | FLAG_ENDED;
 
 /// Why bytes are not a frame.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub(crate) enum DecodeError {
+    #[error("the message has more than two parts")]
+    Parts,
     #[error("the header has {0} bytes")]
     HeaderLength(usize),
     #[error("the magic is not that of this protocol")]
@@ -81,12 +83,12 @@ pub(crate) enum DecodeError {
 /// The header of a frame as bytes.
 pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_LEN] {
     let (kind, envelopes, msg_id, cast) = match payload {
-        Payload::Heartbeat => (HEARTBEAT, 0, 0, 0),
-        Payload::Batch { envelopes, .. } => (BATCH, *envelopes, 0, 0),
-        Payload::Single { to, msg_id, .. } => (SINGLE, 0, *msg_id, broadcast_flag(*to)),
-        Payload::Goodbye => (GOODBYE, 0, 0, 0),
+        Payload::Heartbeat => (KIND_HEARTBEAT, 0, 0, 0),
+        Payload::Batch { envelopes, .. } => (KIND_BATCH, *envelopes, 0, 0),
+        Payload::Single { to, msg_id, .. } => (KIND_SINGLE, 0, *msg_id, broadcast_flag(*to)),
+        Payload::Goodbye => (KIND_GOODBYE, 0, 0, 0),
     };
-    let said = &header.acknowledgement;
+    let ack = &header.acknowledgement;
     let mut bytes = [0; HEADER_LEN];
     let mut out = &mut bytes[..];
     out.put_slice(&MAGIC);
@@ -100,31 +102,31 @@ pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_L
     out.put_u64_le(header.incarnation.to_wire());
     out.put_u64_le(header.sequence.to_wire());
     out.put_u64_le(header.base.to_wire());
-    out.put_u32_le(header.round.to_wire());
+    out.put_u32_le(header.epoch.to_wire());
     out.put_u32_le(envelopes);
     out.put_u64_le(header.missed);
     out.put_i64_le(msg_id);
-    out.put_u64_le(said.of.map_or(0, Incarnation::to_wire));
-    out.put_u64_le(said.next.to_wire());
-    out.put_u32_le(said.gap.map_or(0, Round::to_wire));
-    out.put_u32_le(said.silence.to_wire());
-    out.put_u32_le(header.largest);
+    out.put_u64_le(ack.of.map_or(0, Incarnation::to_wire));
+    out.put_u64_le(ack.next.to_wire());
+    out.put_u32_le(ack.nack.map_or(0, Epoch::to_wire));
+    out.put_u32_le(ack.silence.to_wire());
+    out.put_u32_le(header.max_message);
     bytes
 }
 
 fn flags(header: &Header) -> u8 {
-    let pace = if header.pace == Pace::Urgent { URGENT } else { 0 };
-    let progress = if header.progress == Progress::Settled { SETTLED } else { 0 };
+    let wants_ack = if header.wants_ack { FLAG_ACK_WANTED } else { 0 };
+    let settled = if header.settled { FLAG_SETTLED } else { 0 };
     let intake = match header.acknowledgement.intake {
         Intake::Open => 0,
-        Intake::Closed => CLOSED,
-        Intake::Ended => ENDED,
+        Intake::Closed => FLAG_CLOSED,
+        Intake::Ended => FLAG_ENDED,
     };
-    pace | progress | intake
+    wants_ack | settled | intake
 }
 
 fn broadcast_flag(to: Recipient) -> u8 {
-    if to == Recipient::Broadcast { BROADCAST } else { 0 }
+    if to == Recipient::Broadcast { FLAG_BROADCAST } else { 0 }
 }
 
 /// The frame that these bytes are. Nothing is copied and nothing allocated: the payload is the body.
@@ -158,24 +160,24 @@ fn decode_rest(mut input: &[u8], kind: u8, flags: u8, body: Bytes) -> Result<Fra
     let incarnation = Incarnation::from_wire(input.get_u64_le()).ok_or(field("incarnation"))?;
     let sequence = Sequence::from_wire(input.get_u64_le()).ok_or(field("sequence"))?;
     let base = Sequence::from_wire(input.get_u64_le()).ok_or(field("base"))?;
-    let round = Round::from_wire(input.get_u32_le()).ok_or(field("round"))?;
+    let epoch = Epoch::from_wire(input.get_u32_le()).ok_or(field("epoch"))?;
     let envelopes = input.get_u32_le();
     let missed = input.get_u64_le();
     let msg_id = input.get_i64_le();
     let acknowledgement = Acknowledgement {
         of: Incarnation::from_wire(input.get_u64_le()),
         next: Sequence::from_wire(input.get_u64_le()).ok_or(field("next"))?,
-        gap: Round::from_wire(input.get_u32_le()),
+        nack: Epoch::from_wire(input.get_u32_le()),
         silence: Silence::from_wire(input.get_u32_le()),
         intake: intake(flags)?,
     };
-    let largest = input.get_u32_le();
+    let max_message = input.get_u32_le();
     if base > sequence || input.get_u32_le() != 0 {
         return Err(field("base"));
     }
     let payload = decode_payload(kind, flags, envelopes, msg_id, to, body)?;
-    let pace = if flags & URGENT == 0 { Pace::Relaxed } else { Pace::Urgent };
-    let progress = if flags & SETTLED == 0 { Progress::Running } else { Progress::Settled };
+    let wants_ack = flags & FLAG_ACK_WANTED != 0;
+    let settled = flags & FLAG_SETTLED != 0;
     let header = Header {
         cluster,
         from,
@@ -183,21 +185,21 @@ fn decode_rest(mut input: &[u8], kind: u8, flags: u8, body: Bytes) -> Result<Fra
         incarnation,
         sequence,
         base,
-        round,
+        epoch,
         missed,
-        largest,
-        pace,
-        progress,
+        max_message,
+        wants_ack,
+        settled,
         acknowledgement,
     };
     Ok(Frame { header, payload })
 }
 
 fn intake(flags: u8) -> Result<Intake, DecodeError> {
-    match flags & (CLOSED | ENDED) {
+    match flags & (FLAG_CLOSED | FLAG_ENDED) {
         0 => Ok(Intake::Open),
-        CLOSED => Ok(Intake::Closed),
-        ENDED => Ok(Intake::Ended),
+        FLAG_CLOSED => Ok(Intake::Closed),
+        FLAG_ENDED => Ok(Intake::Ended),
         _ => Err(DecodeError::Field("flags")),
     }
 }
@@ -210,21 +212,21 @@ fn decode_payload(
     to: Pid,
     body: Bytes,
 ) -> Result<Payload, DecodeError> {
-    let broadcast = flags & BROADCAST != 0;
-    if kind != SINGLE && (broadcast || msg_id != 0) || kind != BATCH && envelopes != 0 {
+    let broadcast = flags & FLAG_BROADCAST != 0;
+    if kind != KIND_SINGLE && (broadcast || msg_id != 0) || kind != KIND_BATCH && envelopes != 0 {
         return Err(DecodeError::Field("kind"));
     }
     match kind {
-        HEARTBEAT if body.is_empty() => Ok(Payload::Heartbeat),
-        GOODBYE if body.is_empty() => Ok(Payload::Goodbye),
-        BATCH if count_envelopes(&body) == Some(envelopes) => {
+        KIND_HEARTBEAT if body.is_empty() => Ok(Payload::Heartbeat),
+        KIND_GOODBYE if body.is_empty() => Ok(Payload::Goodbye),
+        KIND_BATCH if count_envelopes(&body) == Some(envelopes) => {
             Ok(Payload::Batch { envelopes, body })
         }
-        SINGLE => {
+        KIND_SINGLE => {
             let to = if broadcast { Recipient::Broadcast } else { Recipient::Peer(to) };
             Ok(Payload::Single { to, msg_id, msg: body })
         }
-        HEARTBEAT..=GOODBYE => Err(DecodeError::Body),
+        KIND_HEARTBEAT..=KIND_GOODBYE => Err(DecodeError::Body),
         _ => Err(DecodeError::Field("kind")),
     }
 }

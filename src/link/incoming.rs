@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use crate::event::Rejection;
 use crate::frame::{
-    Acknowledgement, Frame, Header, Incarnation, Intake, Pace, Payload, Progress, Round, Sequence,
-    Silence,
+    Acknowledgement, Epoch, Frame, Header, Incarnation, Intake, Payload, Sequence, Silence,
 };
-use crate::link::{Ends, FRAME_OVERHEAD, Heard, Limits, Urgency};
+use crate::link::{AckTiming, Ends, FRAME_OVERHEAD, Limits, PeerStatus};
 
 /// How long an acknowledgement may wait for company.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(10);
@@ -32,7 +31,7 @@ const REMEMBERED: usize = 8;
 /// Call [`handle_frame`](Self::handle_frame) with what comes in and
 /// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so; then
 /// [`poll_sighting`](Self::poll_sighting) until it is empty, [`front`](Self::front) and
-/// [`pop`](Self::pop) for each arrival, and last [`poll_heard`](Self::poll_heard).
+/// [`pop`](Self::pop) for each arrival, and last [`poll_status`](Self::poll_status).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Incoming {
     ends: Ends,
@@ -45,7 +44,7 @@ pub(crate) struct Incoming {
     heard_at: Duration,
     sightings: VecDeque<Sighting>,
     /// What of the state the other half has not been told.
-    news: Option<Urgency>,
+    news: Option<AckTiming>,
     /// When what has entered the inbox is to be acknowledged at the latest.
     acknowledge_at: Option<Duration>,
     /// What has entered the inbox since it was last acknowledged, in bytes.
@@ -58,24 +57,24 @@ struct Stream {
     incarnation: Incarnation,
     /// The frame that comes next.
     expected: Sequence,
-    /// The round in which frames were seen beyond the one expected.
-    gap: Option<Round>,
-    /// The round in which a frame was turned away for want of room, until there is room again.
-    overflow: Option<Round>,
+    /// The epoch in which frames were seen beyond the one expected.
+    nack: Option<Epoch>,
+    /// The epoch in which a frame was turned away for want of room, until there is room again.
+    overflow: Option<Epoch>,
     /// In order, and not in the inbox yet.
     arrivals: VecDeque<Arrival>,
     /// What the arrivals cost, in bytes.
     bytes: usize,
-    said: Acknowledgement,
-    largest: u32,
-    progress: Progress,
+    received_ack: Acknowledgement,
+    max_message: u32,
+    settled: bool,
 }
 
 /// A frame that came in order, waiting to enter the inbox.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Arrival {
     pub(crate) sequence: Sequence,
-    pace: Pace,
+    wants_ack: bool,
     /// Envelopes that the peer gave up right before this frame.
     pub(crate) missed: u64,
     pub(crate) payload: Payload,
@@ -141,13 +140,22 @@ impl Incoming {
         }
     }
 
+    pub(crate) fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// The process that speaks for the peer, once one was heard.
+    pub(crate) fn speaker(&self) -> Option<Incarnation> {
+        self.stream.as_ref().map(|stream| stream.incarnation)
+    }
+
     pub(crate) fn presence(&self) -> Presence {
         self.presence
     }
 
     /// Whether the peer has been told all it waits for.
-    pub(crate) fn progress(&self) -> Progress {
-        self.stream.as_ref().map_or(Progress::Running, |stream| stream.progress)
+    pub(crate) fn is_settled(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.settled)
     }
 
     /// Takes a frame that this peer addressed to this server.
@@ -210,18 +218,18 @@ impl Incoming {
         self.stream = Some(Stream {
             incarnation: header.incarnation,
             expected: next,
-            gap: None,
+            nack: None,
             overflow: None,
             arrivals: VecDeque::new(),
             bytes: 0,
-            said: header.acknowledgement,
-            largest: header.largest,
-            progress: header.progress,
+            received_ack: header.acknowledgement,
+            max_message: header.max_message,
+            settled: header.settled,
         });
         self.presence = Presence::Awaited;
         self.acknowledge_at = None;
         self.unacknowledged = 0;
-        self.tell(Urgency::Now);
+        self.tell(AckTiming::Immediate);
     }
 
     /// Takes note of the peer, whatever the frame.
@@ -230,22 +238,23 @@ impl Incoming {
         if matches!(self.presence, Presence::Awaited | Presence::Down) {
             self.presence = Presence::Up;
             self.sightings.push_back(Sighting::Up);
-            self.tell(Urgency::Now);
+            self.tell(AckTiming::Immediate);
         }
         let Some(stream) = &mut self.stream else { return };
-        let said = Acknowledgement { silence: stream.said.silence, ..header.acknowledgement };
-        let news = stream.said != said
-            || stream.progress != header.progress
-            || stream.largest != header.largest
+        let received =
+            Acknowledgement { silence: stream.received_ack.silence, ..header.acknowledgement };
+        let news = stream.received_ack != received
+            || stream.settled != header.settled
+            || stream.max_message != header.max_message
             || matches!(payload, Payload::Heartbeat);
-        stream.said = header.acknowledgement;
-        stream.largest = header.largest;
-        stream.progress = header.progress;
+        stream.received_ack = header.acknowledgement;
+        stream.max_message = header.max_message;
+        stream.settled = header.settled;
         if news {
-            self.tell(Urgency::CanWait);
+            self.tell(AckTiming::Delayed);
         }
-        if header.pace == Pace::Urgent && matches!(payload, Payload::Heartbeat) {
-            self.tell(Urgency::Now);
+        if header.wants_ack && matches!(payload, Payload::Heartbeat) {
+            self.tell(AckTiming::Immediate);
         }
     }
 
@@ -257,24 +266,24 @@ impl Incoming {
         stream.expected = stream.expected.max(header.base);
         let heartbeat = matches!(payload, Payload::Heartbeat);
         if header.sequence > stream.expected {
-            let news = heartbeat || stream.gap != Some(header.round);
+            let news = heartbeat || stream.nack != Some(header.epoch);
             if stream.overflow.is_none() && news {
-                stream.gap = Some(header.round);
-                self.tell(Urgency::Now);
+                stream.nack = Some(header.epoch);
+                self.tell(AckTiming::Immediate);
             }
         } else if heartbeat {
-            stream.gap = None;
+            stream.nack = None;
         } else if header.sequence < stream.expected {
             self.acknowledge_by(now + ACKNOWLEDGE_WITHIN);
         } else if open || matches!(payload, Payload::Goodbye) {
             let arrival = Arrival {
                 sequence: header.sequence,
-                pace: header.pace,
+                wants_ack: header.wants_ack,
                 missed: header.missed,
                 payload,
             };
             if !stream.take(arrival, window) {
-                stream.overflow = Some(header.round);
+                stream.overflow = Some(header.epoch);
             }
         }
     }
@@ -293,15 +302,15 @@ impl Incoming {
         self.unacknowledged += arrival.bytes();
         let room_again = stream.bytes <= half && stream.overflow.is_some();
         if room_again {
-            stream.gap = stream.overflow.take();
+            stream.nack = stream.overflow.take();
         }
         if matches!(arrival.payload, Payload::Goodbye) && self.presence != Presence::Left {
             self.presence = Presence::Left;
             self.sightings.push_back(Sighting::Left);
         }
         let due = self.unacknowledged >= half;
-        if due || room_again || arrival.pace == Pace::Urgent {
-            self.tell(Urgency::Now);
+        if due || room_again || arrival.wants_ack {
+            self.tell(AckTiming::Immediate);
         } else {
             self.acknowledge_by(now + ACKNOWLEDGE_WITHIN);
         }
@@ -314,16 +323,16 @@ impl Incoming {
             stream.expected = stream.next();
             stream.arrivals.clear();
             stream.bytes = 0;
-            stream.gap = None;
+            stream.nack = None;
             stream.overflow = None;
         }
         // A peer that has left sends nothing more, and may have ended: nobody waits for the news.
         let left = self.presence == Presence::Left;
-        self.tell(if left { Urgency::CanWait } else { Urgency::Now });
+        self.tell(if left { AckTiming::Delayed } else { AckTiming::Immediate });
     }
 
     /// The process did not run for `pause`: the silence was its own.
-    pub(crate) fn forgive(&mut self, pause: Duration) {
+    pub(crate) fn handle_pause(&mut self, pause: Duration) {
         self.heard_at += pause;
     }
 
@@ -331,10 +340,10 @@ impl Incoming {
         if self.presence == Presence::Up && now >= self.heard_at + self.limits.peer_timeout {
             self.presence = Presence::Down;
             self.sightings.push_back(Sighting::Down);
-            self.tell(Urgency::CanWait);
+            self.tell(AckTiming::Delayed);
         }
         if self.acknowledge_at.is_some_and(|due| now >= due) {
-            self.tell(Urgency::Now);
+            self.tell(AckTiming::Immediate);
         }
     }
 
@@ -350,36 +359,36 @@ impl Incoming {
     }
 
     /// What the sending half to this peer does not know yet.
-    pub(crate) fn poll_heard(&mut self) -> Option<Heard> {
-        let urgency = self.news.take()?;
-        if urgency == Urgency::Now {
+    pub(crate) fn poll_status(&mut self) -> Option<PeerStatus> {
+        let ack_timing = self.news.take()?;
+        if ack_timing == AckTiming::Immediate {
             self.acknowledge_at = None;
             self.unacknowledged = 0;
         }
         let stream = self.stream.as_ref();
-        Some(Heard {
-            incarnation: stream.map(|stream| stream.incarnation),
+        Some(PeerStatus {
+            incarnation: self.speaker(),
             presence: self.presence,
-            at: self.heard_at,
-            said: stream.map_or(Acknowledgement::NONE, |stream| stream.said),
-            owed: self.owed(),
-            urgency,
-            largest: stream.map_or(u32::MAX, |stream| stream.largest),
-            progress: self.progress(),
+            heard_at: self.heard_at,
+            received_ack: stream.map_or(Acknowledgement::NONE, |stream| stream.received_ack),
+            ack_to_send: self.ack_to_send(),
+            ack_timing,
+            max_message: stream.map_or(u32::MAX, |stream| stream.max_message),
+            settled: self.is_settled(),
         })
     }
 
     /// What was polled last did not get through: it is to be told again.
-    pub(crate) fn untold(&mut self, heard: &Heard) {
-        self.tell(heard.urgency);
+    pub(crate) fn requeue(&mut self, status: &PeerStatus) {
+        self.tell(status.ack_timing);
     }
 
-    fn owed(&self) -> Acknowledgement {
+    fn ack_to_send(&self) -> Acknowledgement {
         let none = Acknowledgement { intake: self.intake, ..Acknowledgement::NONE };
         self.stream.as_ref().map_or(none, |stream| Acknowledgement {
             of: Some(stream.incarnation),
             next: stream.next(),
-            gap: stream.gap,
+            nack: stream.nack,
             intake: self.intake,
             silence: Silence::NEVER_HEARD,
         })
@@ -389,8 +398,8 @@ impl Incoming {
         self.acknowledge_at = Some(self.acknowledge_at.map_or(due, |earlier| earlier.min(due)));
     }
 
-    fn tell(&mut self, urgency: Urgency) {
-        self.news = self.news.max(Some(urgency));
+    fn tell(&mut self, ack_timing: AckTiming) {
+        self.news = self.news.max(Some(ack_timing));
     }
 }
 
@@ -407,9 +416,10 @@ impl Stream {
             return false;
         }
         self.expected = arrival.sequence.next();
-        self.gap = None;
+        self.nack = None;
         self.bytes += bytes;
         self.arrivals.push_back(arrival);
+        debug_assert!(self.bytes <= window || self.arrivals.len() == 1);
         true
     }
 }

@@ -26,7 +26,7 @@ struct Scope {
     /// How many frames the network holds, on the way to the receiver and to the sender.
     frames: [usize; 2],
     /// How often a process goes back to resend.
-    rounds: u32,
+    epochs: u32,
     upsets: Upsets,
 }
 
@@ -129,8 +129,8 @@ impl Server {
         };
         let limits = Limits {
             window: 1 << 20,
-            at_once: 1 << 20,
-            largest: 1_000,
+            initial_window: 1 << 20,
+            max_message: 1_000,
             heartbeat: HEARTBEAT,
             peer_timeout: HEARTBEAT * 5,
         };
@@ -206,8 +206,8 @@ impl State {
 
     fn tell(&mut self, side: Side) {
         let server = self.server(side);
-        let Some(heard) = server.incoming.poll_heard() else { return };
-        if server.outgoing.handle_heard(&heard).is_err() {
+        let Some(heard) = server.incoming.poll_status() else { return };
+        if server.outgoing.handle_status(&heard).is_err() {
             self.verdict = Verdict::FalseAcknowledgement;
         }
         let acknowledged = self.pushed - self.sender.pending();
@@ -326,7 +326,7 @@ impl Model for Scope {
             Action::Renew(side) => {
                 let server = next.server(side);
                 server.disturbed = true;
-                server.outgoing.handle_renewal(NOW);
+                server.outgoing.handle_renewal();
             }
             Action::Restart(side) => next.restart(side),
         }
@@ -356,8 +356,8 @@ impl Model for Scope {
     }
 
     fn within_boundary(&self, state: &State) -> bool {
-        let rounds = |server: &Server| server.outgoing.rounds();
-        rounds(&state.sender).max(rounds(&state.receiver)) <= self.rounds
+        let epochs = |server: &Server| server.outgoing.epochs();
+        epochs(&state.sender).max(epochs(&state.receiver)) <= self.epochs
     }
 }
 
@@ -371,22 +371,22 @@ fn check(scope: Scope) -> String {
 #[test]
 fn a_link_keeps_its_promises_in_every_state_although_both_ends_restart() {
     let upsets = Upsets::Restarts;
-    println!("{}", check(Scope { envelopes: 1, frames: [2, 1], rounds: 2, upsets }));
-    println!("{}", check(Scope { envelopes: 1, frames: [1, 2], rounds: 2, upsets }));
+    println!("{}", check(Scope { envelopes: 1, frames: [2, 1], epochs: 2, upsets }));
+    println!("{}", check(Scope { envelopes: 1, frames: [1, 2], epochs: 2, upsets }));
 }
 
 #[test]
 fn a_link_keeps_its_promises_in_every_state_although_both_ends_are_cut_off() {
     let upsets = Upsets::Cuts;
-    println!("{}", check(Scope { envelopes: 1, frames: [2, 2], rounds: 2, upsets }));
-    println!("{}", check(Scope { envelopes: 2, frames: [1, 1], rounds: 3, upsets }));
+    println!("{}", check(Scope { envelopes: 1, frames: [2, 2], epochs: 2, upsets }));
+    println!("{}", check(Scope { envelopes: 2, frames: [1, 1], epochs: 3, upsets }));
 }
 
 #[test]
 #[ignore = "takes a minute, and finds what the others find"]
 fn a_link_keeps_its_promises_in_every_state_of_a_wider_scope() {
-    for (frames, rounds) in [([1, 1], 3), ([2, 2], 2)] {
-        println!("{}", check(Scope { envelopes: 1, frames, rounds, upsets: Upsets::Restarts }));
-        println!("{}", check(Scope { envelopes: 2, frames, rounds, upsets: Upsets::Cuts }));
+    for (frames, epochs) in [([1, 1], 3), ([2, 2], 2)] {
+        println!("{}", check(Scope { envelopes: 1, frames, epochs, upsets: Upsets::Restarts }));
+        println!("{}", check(Scope { envelopes: 2, frames, epochs, upsets: Upsets::Cuts }));
     }
 }

@@ -1,17 +1,15 @@
 //! The sending half of a link.
 
-mod allowance;
-mod backlog;
+mod congestion;
+mod send_queue;
 
 use std::time::Duration;
 
 use crate::event::{Reason, Rejection};
-use crate::frame::{
-    Acknowledgement, Frame, Header, Incarnation, Intake, Pace, Payload, Progress, Round, Silence,
-};
-use crate::link::outgoing::allowance::Allowance;
-use crate::link::outgoing::backlog::Backlog;
-use crate::link::{Ends, FRAME_OVERHEAD, Heard, Limits, Presence, Urgency};
+use crate::frame::{Acknowledgement, Epoch, Frame, Header, Incarnation, Intake, Payload, Silence};
+use crate::link::outgoing::congestion::CongestionWindow;
+use crate::link::outgoing::send_queue::SendQueue;
+use crate::link::{AckTiming, Ends, FRAME_OVERHEAD, Limits, PeerStatus, Presence};
 use crate::stats::{PeerState, PeerStats};
 
 /// The slowest network on which a large message still counts as on its way, in bytes per second.
@@ -21,27 +19,26 @@ const SLOWEST: u64 = 1 << 20;
 /// sends it again from where the peer misses something.
 ///
 /// [`push`](Self::push) what there is [`room`](Self::room) for, [`refuse`](Self::refuse) the rest, and
-/// call [`handle_heard`](Self::handle_heard) with what the other half learns; then
+/// call [`handle_status`](Self::handle_status) with what the other half learns; then
 /// [`poll_dropped`](Self::poll_dropped) and [`poll_transmit`](Self::poll_transmit) until they are empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outgoing {
     ends: Ends,
     limits: Limits,
-    backlog: Backlog,
-    allowance: Allowance,
+    queue: SendQueue,
+    congestion: CongestionWindow,
     /// How often the sender has gone back.
-    round: Round,
+    epoch: Epoch,
     /// What was sent since the peer was last asked for an acknowledgement, in bytes.
     unasked: usize,
-    farewell: Farewell,
+    /// Nothing more will be pushed: the goodbye is queued, or was.
+    goodbye_queued: bool,
     peer: Peer,
-    owed: Acknowledgement,
-    urgency: Urgency,
+    ack_to_send: Acknowledgement,
+    ack_timing: AckTiming,
     last_sent: Option<Duration>,
     /// Until when the peer is known to have heard this server.
     confirmed: Duration,
-    /// When the socket was made that the frames go through.
-    renewed: Duration,
 }
 
 /// The process that speaks for the peer.
@@ -51,14 +48,8 @@ struct Peer {
     presence: Presence,
     intake: Intake,
     heard_at: Duration,
-    largest: u32,
-    progress: Progress,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Farewell {
-    NotSaid,
-    Said,
+    max_message: u32,
+    settled: bool,
 }
 
 /// Whether something can be pushed.
@@ -76,25 +67,33 @@ impl Outgoing {
         Self {
             ends,
             limits,
-            backlog: Backlog::new(),
-            allowance: Allowance::new(limits.at_once, limits.window),
-            round: Round::FIRST,
+            queue: SendQueue::new(),
+            congestion: CongestionWindow::new(limits.initial_window, limits.window),
+            epoch: Epoch::FIRST,
             unasked: 0,
-            farewell: Farewell::NotSaid,
+            goodbye_queued: false,
             peer: Peer {
                 incarnation: None,
                 presence: Presence::Awaited,
                 intake: Intake::Open,
                 heard_at: now,
-                largest: u32::MAX,
-                progress: Progress::Running,
+                max_message: u32::MAX,
+                settled: false,
             },
-            owed: Acknowledgement::NONE,
-            urgency: Urgency::Now,
+            ack_to_send: Acknowledgement::NONE,
+            ack_timing: AckTiming::Immediate,
             last_sent: None,
             confirmed: now,
-            renewed: now,
         }
+    }
+
+    pub(crate) fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// Until when the peer is known to have heard this server.
+    pub(crate) fn confirmed(&self) -> Duration {
+        self.confirmed
     }
 
     /// Whether there is room for a payload of `bytes`.
@@ -104,7 +103,7 @@ impl Outgoing {
         }
         let reachable = self.is_reachable(now);
         let alive = reachable && self.peer.presence == Presence::Up;
-        let bound = if alive { self.allowance.bytes() } else { self.limits.window };
+        let bound = if alive { self.congestion.bytes() } else { self.limits.window };
         match reachable {
             _ if self.fits(bytes, bound) => Room::Yes,
             true => Room::Wait,
@@ -114,139 +113,137 @@ impl Outgoing {
 
     /// Whether there is room for a payload of `bytes` within the `bound`. An empty link has room for any.
     fn fits(&self, bytes: usize, bound: usize) -> bool {
-        let needed = self.backlog.counts.window_bytes + bytes + FRAME_OVERHEAD;
-        self.backlog.is_empty() || needed <= bound
+        let needed = self.queue.counts.window_bytes + bytes + FRAME_OVERHEAD;
+        self.queue.is_empty() || needed <= bound
     }
 
     /// Accepts a payload. It is kept until it is acknowledged or comes out of
     /// [`poll_dropped`](Self::poll_dropped).
     pub(crate) fn push(&mut self, payload: Payload) {
-        debug_assert!(self.farewell == Farewell::NotSaid);
-        self.backlog.counts.accepted += payload.envelopes();
-        if is_too_large(&payload, self.peer.largest) {
-            self.backlog.miss(payload, Reason::TooLarge);
+        debug_assert!(!self.goodbye_queued);
+        self.queue.counts.accepted += payload.envelopes();
+        if is_too_large(&payload, self.peer.max_message) {
+            self.queue.miss(payload, Reason::TooLarge);
         } else {
-            self.backlog.push(payload);
+            self.queue.push(payload);
         }
     }
 
     /// Accepts a payload that is not going to be sent.
     pub(crate) fn refuse(&mut self, payload: Payload, reason: Reason) {
-        self.backlog.counts.accepted += payload.envelopes();
+        self.queue.counts.accepted += payload.envelopes();
         if reason == Reason::PeerDown {
-            self.backlog.miss(payload, reason);
+            self.queue.miss(payload, reason);
         } else {
-            self.backlog.give_up(payload, reason);
+            self.queue.give_up(payload, reason);
         }
     }
 
     /// Nothing more will be pushed.
     pub(crate) fn say_goodbye(&mut self) {
-        if self.farewell == Farewell::NotSaid {
-            self.farewell = Farewell::Said;
-            self.backlog.push(Payload::Goodbye);
+        if !self.goodbye_queued {
+            self.goodbye_queued = true;
+            self.queue.push(Payload::Goodbye);
         }
     }
 
-    /// The socket was replaced: what it had not sent is gone.
-    pub(crate) fn handle_renewal(&mut self, now: Duration) {
-        self.renewed = now;
-        self.urgency = Urgency::Now;
+    /// The connection was replaced: what it had not sent is gone.
+    pub(crate) fn handle_renewal(&mut self) {
+        self.ack_timing = AckTiming::Immediate;
         self.go_back();
     }
 
     /// The process did not run for `pause`: the silence was its own.
-    pub(crate) fn forgive(&mut self, pause: Duration) {
+    pub(crate) fn handle_pause(&mut self, pause: Duration) {
         self.confirmed += pause;
-        self.renewed += pause;
     }
 
     /// Takes what the receiving half of the other direction has learnt of the peer.
-    pub(crate) fn handle_heard(&mut self, heard: &Heard) -> Result<(), Rejection> {
+    pub(crate) fn handle_status(&mut self, status: &PeerStatus) -> Result<(), Rejection> {
         let was_settled = self.is_settled();
         let peer = Peer {
-            incarnation: heard.incarnation,
-            presence: heard.presence,
-            intake: self.intake(&heard.said),
-            heard_at: heard.at,
-            largest: heard.largest,
-            progress: heard.progress,
+            incarnation: status.incarnation,
+            presence: status.presence,
+            intake: self.intake(&status.received_ack),
+            heard_at: status.heard_at,
+            max_message: status.max_message,
+            settled: status.settled,
         };
         let before = std::mem::replace(&mut self.peer, peer);
-        self.owed = heard.owed;
-        self.urgency = self.urgency.max(heard.urgency);
-        let heeded = self.heed(&heard.said, heard.at);
-        let restarted = before.incarnation != heard.incarnation;
-        let back = before.presence == Presence::Down && heard.presence == Presence::Up;
+        self.ack_to_send = status.ack_to_send;
+        self.ack_timing = self.ack_timing.max(status.ack_timing);
+        let acked = self.on_ack(&status.received_ack, status.heard_at);
+        let restarted = before.incarnation != status.incarnation;
+        let back = before.presence == Presence::Down && status.presence == Presence::Up;
         if restarted || back {
             self.go_back();
         }
-        let largest = self.peer.largest;
+        let max_message = self.peer.max_message;
         if self.peer.intake != Intake::Open {
             self.drop_all();
-        } else if largest < before.largest || restarted {
-            self.backlog.drop_too_large(|payload| is_too_large(payload, largest));
+        } else if max_message < before.max_message || restarted {
+            self.queue.drop_too_large(|payload| is_too_large(payload, max_message));
         }
-        let left_behind = restarted && self.backlog.is_empty();
-        if left_behind && self.farewell == Farewell::Said {
-            self.backlog.push(Payload::Goodbye);
+        let left_behind = restarted && self.queue.is_empty();
+        if left_behind && self.goodbye_queued {
+            self.queue.push(Payload::Goodbye);
         }
         if self.is_settled() && !was_settled {
             // The peer waits for this before it ends.
-            self.urgency = Urgency::Now;
+            self.ack_timing = AckTiming::Immediate;
         }
-        heeded
+        acked
     }
 
     /// Whether the peer takes envelopes. The last words of a process that never heard this one were for
     /// the one before, and can be old: whoever took them to heart would be silent, and where both sides
     /// did, for ever.
-    fn intake(&self, said: &Acknowledgement) -> Intake {
-        match said.intake {
-            Intake::Ended if said.of != Some(self.ends.incarnation) => Intake::Open,
+    fn intake(&self, ack: &Acknowledgement) -> Intake {
+        match ack.intake {
+            Intake::Ended if ack.of != Some(self.ends.incarnation) => Intake::Open,
             intake => intake,
         }
     }
 
     /// Takes an acknowledgement, if it speaks of this process.
-    fn heed(&mut self, said: &Acknowledgement, at: Duration) -> Result<(), Rejection> {
-        if said.of != Some(self.ends.incarnation) {
+    fn on_ack(&mut self, ack: &Acknowledgement, at: Duration) -> Result<(), Rejection> {
+        if ack.of != Some(self.ends.incarnation) {
             return Ok(());
         }
-        if said.next > self.backlog.end_of_sent() {
+        if ack.next > self.queue.end_of_sent() {
             return Err(Rejection::FalseAcknowledgement(self.ends.peer));
         }
-        if let Some(silence) = said.silence.duration() {
+        if let Some(silence) = ack.silence.duration() {
             self.confirmed = self.confirmed.max(at.saturating_sub(silence));
         }
-        self.backlog.acknowledge(said.next);
-        self.allowance.answer(said.next, at);
-        if said.gap == Some(self.round) {
+        self.queue.acknowledge(ack.next);
+        self.congestion.on_ack(ack.next, at);
+        if ack.nack == Some(self.epoch) {
             self.go_back();
         }
         Ok(())
     }
 
     fn go_back(&mut self) {
-        self.backlog.go_back();
-        self.allowance.withdraw();
-        self.round = self.round.next();
+        self.queue.go_back();
+        self.congestion.on_retransmit();
+        self.epoch = self.epoch.next();
     }
 
     /// The peer takes nothing more. That this server leaves, it may still hear.
     fn drop_all(&mut self) {
-        if self.backlog.holds_no_envelopes() {
+        if self.queue.holds_no_envelopes() {
             return;
         }
-        self.backlog.drop_all();
-        if self.farewell == Farewell::Said {
-            self.backlog.push(Payload::Goodbye);
+        self.queue.drop_all();
+        if self.goodbye_queued {
+            self.queue.push(Payload::Goodbye);
         }
     }
 
     /// What has been given up and is to be reported.
     pub(crate) fn poll_dropped(&mut self) -> Option<(Payload, Reason)> {
-        self.backlog.poll_dropped()
+        self.queue.poll_dropped()
     }
 
     /// The next frame to send.
@@ -255,65 +252,62 @@ impl Outgoing {
             return None;
         }
         let reached = self.listens() && self.is_reachable(now);
-        if self.backlog.has_missed() && reached && self.fits(0, self.limits.window) {
-            self.backlog.push_marker();
+        if self.queue.has_missed() && reached && self.fits(0, self.limits.window) {
+            self.queue.push_marker();
         }
         let queued = if self.listens() { self.next_queued(now) } else { None };
         let frame = if let Some(frame) = queued {
             frame
-        } else if self.urgency == Urgency::Now {
-            self.heartbeat(Pace::Relaxed, now)
+        } else if self.ack_timing == AckTiming::Immediate {
+            self.heartbeat(false, now)
         } else if self.is_quiet(now) {
             // What was sent may be acknowledged and the acknowledgement lost. An answer to such a
             // question asks nothing, or the two would never end.
-            let pace = if self.backlog.is_in_flight() { Pace::Urgent } else { Pace::Relaxed };
-            self.heartbeat(pace, now)
+            self.heartbeat(self.queue.is_in_flight(), now)
         } else {
             return None;
         };
-        self.urgency = Urgency::CanWait;
+        self.ack_timing = AckTiming::Delayed;
         self.last_sent = Some(now);
         Some(frame)
     }
 
     fn next_queued(&mut self, now: Duration) -> Option<Frame> {
         let header = self.header(now);
-        let queued = self.backlog.take_next()?;
+        let queued = self.queue.take_next()?;
         self.unasked += queued.bytes();
         let goodbye = queued.payload == Payload::Goodbye;
-        let pace = if goodbye || self.unasked >= self.allowance.bytes() / 2 {
+        let wants_ack = goodbye || self.unasked >= self.congestion.bytes() / 2;
+        if wants_ack {
             self.unasked = 0;
-            self.allowance.ask(header.sequence, self.backlog.counts.window_bytes, now);
-            Pace::Urgent
-        } else {
-            Pace::Relaxed
-        };
-        let header = Header { missed: queued.missed, pace, ..header };
+            self.congestion.on_send(header.sequence, self.queue.counts.window_bytes, now);
+        }
+        let header = Header { missed: queued.missed, wants_ack, ..header };
         Some(Frame { header, payload: queued.payload })
     }
 
-    fn heartbeat(&self, pace: Pace, now: Duration) -> Frame {
-        Frame { header: Header { pace, ..self.header(now) }, payload: Payload::Heartbeat }
+    fn heartbeat(&self, wants_ack: bool, now: Duration) -> Frame {
+        Frame { header: Header { wants_ack, ..self.header(now) }, payload: Payload::Heartbeat }
     }
 
     /// The header of the frame at the cursor.
     fn header(&self, now: Duration) -> Header {
-        let heard = self.owed.of.map(|_| now.saturating_sub(self.peer.heard_at));
+        let heard = self.ack_to_send.of.map(|_| now.saturating_sub(self.peer.heard_at));
         Header {
             cluster: self.ends.cluster,
             from: self.ends.own,
             to: self.ends.peer,
             incarnation: self.ends.incarnation,
-            sequence: self.backlog.next(),
-            base: self.backlog.base(),
-            round: self.round,
+            sequence: self.queue.next(),
+            base: self.queue.base(),
+            epoch: self.epoch,
             missed: 0,
-            largest: self.limits.largest,
-            pace: Pace::Relaxed,
-            progress: if self.is_settled() { Progress::Settled } else { Progress::Running },
+            max_message: self.limits.max_message,
+            wants_ack: false,
+            settled: self.is_settled(),
             acknowledgement: Acknowledgement {
                 silence: heard.map_or(Silence::NEVER_HEARD, Silence::new),
-                ..self.owed
+                ..self.ack_to_send
             },
         }
     }
@@ -325,7 +319,7 @@ impl Outgoing {
     }
 
     fn is_quiet(&self, now: Duration) -> bool {
-        !self.rests() && now >= self.heartbeat_due()
+        !self.is_resting() && now >= self.heartbeat_due()
     }
 
     fn heartbeat_due(&self) -> Duration {
@@ -334,34 +328,22 @@ impl Outgoing {
 
     /// Whether the peer has heard this server within the peer timeout.
     pub(crate) fn is_reachable(&self, now: Duration) -> bool {
-        !self.is_overdue(self.confirmed, self.limits.peer_timeout, now)
+        now < self.unreachable_at(now)
     }
 
-    /// Whether the socket is to be replaced, since nothing it was given has reached the peer: a libzmq
-    /// socket can be stuck for good.
-    pub(crate) fn wants_renewal(&self, now: Duration) -> bool {
-        let since = self.confirmed.max(self.renewed);
-        !self.rests() && self.is_overdue(since, self.patience(), now)
+    /// How much longer than others a peer may take to confirm anything: one that is heard but does not
+    /// hear may be busy with a large message.
+    pub(crate) fn grace(&self) -> Duration {
+        if self.peer.presence != Presence::Up {
+            return Duration::ZERO;
+        }
+        Duration::from_secs(self.queue.largest_in_flight() as u64 / SLOWEST)
     }
 
-    fn patience(&self) -> Duration {
-        (self.limits.heartbeat * 3).max(self.limits.peer_timeout * 3 / 5)
-    }
-
-    fn is_overdue(&self, since: Duration, bound: Duration, now: Duration) -> bool {
-        now >= self.due(since, bound, now)
-    }
-
-    /// When `bound` will have passed since then. A peer that is heard but does not hear may be busy
-    /// with a large message, and is given the time for it.
-    fn due(&self, since: Duration, bound: Duration, now: Duration) -> Duration {
-        let due = since + bound;
-        let busy = due <= now && self.peer.presence == Presence::Up;
-        if busy { due + self.longest_transfer() } else { due }
-    }
-
-    fn longest_transfer(&self) -> Duration {
-        Duration::from_secs(self.backlog.largest_in_flight() as u64 / SLOWEST)
+    /// When the peer counts as one that does not hear this server.
+    fn unreachable_at(&self, now: Duration) -> Duration {
+        let due = self.confirmed + self.limits.peer_timeout;
+        if due <= now { due + self.grace() } else { due }
     }
 
     /// Whether somebody is there to hear the last words.
@@ -372,52 +354,50 @@ impl Outgoing {
     /// Whether waiting would be for nothing: all is settled, or only the goodbye is not and the peer is
     /// not there to hear it.
     pub(crate) fn awaits_nothing(&self) -> bool {
-        self.is_settled() || !self.listens() && self.backlog.holds_no_envelopes()
+        self.is_settled() || !self.listens() && self.queue.holds_no_envelopes()
     }
 
     /// Whether all that was accepted is settled, and the goodbye too.
     pub(crate) fn is_settled(&self) -> bool {
         let ended = self.peer.intake == Intake::Ended;
-        self.farewell == Farewell::Said && (self.backlog.is_empty() || ended)
+        self.goodbye_queued && (self.queue.is_empty() || ended)
     }
 
     /// Whether neither side waits for the other any more.
     pub(crate) fn is_finished(&self) -> bool {
         let left = self.peer.presence == Presence::Left;
         let ended = self.peer.intake == Intake::Ended;
-        self.is_settled() && (ended || left && self.peer.progress == Progress::Settled)
+        self.is_settled() && (ended || left && self.peer.settled)
     }
 
     /// Whether there is nothing to say to the peer until another process speaks for it.
-    fn rests(&self) -> bool {
+    pub(crate) fn is_resting(&self) -> bool {
         self.peer.intake == Intake::Ended || self.is_finished()
     }
 
     /// When to call the others again although nothing has come in.
     pub(crate) fn poll_timeout(&self, now: Duration) -> Option<Duration> {
-        if self.rests() {
+        if self.is_resting() {
             return None;
         }
-        let renewal = self.due(self.confirmed.max(self.renewed), self.patience(), now);
-        let unreachable = self.due(self.confirmed, self.limits.peer_timeout, now);
-        let unreachable = Some(unreachable).filter(|due| *due > now);
-        [self.heartbeat_due(), renewal].into_iter().chain(unreachable).min()
+        let unreachable = Some(self.unreachable_at(now)).filter(|due| *due > now);
+        unreachable.into_iter().chain([self.heartbeat_due()]).min()
     }
 
     /// The last frame of this process: the peer's envelopes go nowhere from now on.
     pub(crate) fn last_words(&mut self, now: Duration) -> Frame {
-        self.owed.intake = Intake::Ended;
-        self.heartbeat(Pace::Relaxed, now)
+        self.ack_to_send.intake = Intake::Ended;
+        self.heartbeat(false, now)
     }
 
     /// What was accepted and never acknowledged, in order.
     pub(crate) fn into_undelivered(self) -> impl Iterator<Item = Payload> {
-        self.backlog.into_payloads()
+        self.queue.into_payloads()
     }
 
     /// How the peer stands, and all that was counted for it.
     pub(crate) fn stats(&self, now: Duration) -> PeerStats {
-        PeerStats { pid: self.ends.peer, state: self.state(now), ..self.backlog.stats() }
+        PeerStats { pid: self.ends.peer, state: self.state(now), ..self.queue.stats() }
     }
 
     fn state(&self, now: Duration) -> PeerState {
@@ -431,9 +411,9 @@ impl Outgoing {
     }
 }
 
-/// Whether a peer that takes no messages above `largest` bytes would not take it.
-fn is_too_large(payload: &Payload, largest: u32) -> bool {
-    matches!(payload, Payload::Single { msg, .. } if msg.len() > largest as usize)
+/// Whether a peer that takes no messages above `max_message` bytes would not take it.
+fn is_too_large(payload: &Payload, max_message: u32) -> bool {
+    matches!(payload, Payload::Single { msg, .. } if msg.len() > max_message as usize)
 }
 
 #[cfg(test)]

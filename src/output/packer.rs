@@ -2,7 +2,15 @@
 
 use crate::envelope::Envelope;
 use crate::frame::Payload;
+use crate::link::FRAME_OVERHEAD;
 use crate::wire::{Batch, ENVELOPE_OVERHEAD};
+
+/// How many bytes of envelopes one frame gathers at most.
+pub(crate) const MAX_BATCH: usize = 256 * 1024;
+
+/// From which size a message is a frame of its own, in bytes. Below it two of them fit into a batch, and
+/// to copy them costs less than another frame does, with a wake-up for each of five threads.
+const MIN_SINGLE: usize = MAX_BATCH / 2;
 
 /// Gathers envelopes into as few frames as their order allows.
 ///
@@ -14,15 +22,23 @@ pub(crate) struct Packer {
     shared: Batch,
     /// What comes after the shared batch, for each peer.
     separate: Vec<Batch>,
-    mode: Mode,
+    /// Whether an envelope for a single peer has come, after which nothing is shared.
+    separated: bool,
+    /// What has been gathered, in bytes.
     bytes: usize,
-    limit: usize,
+    max_batch: usize,
+    min_single: usize,
 }
 
+/// How an envelope travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Shared,
-    Separate,
+pub(crate) enum Fit {
+    /// Together with what has been gathered.
+    Batch,
+    /// With others, but not with those that have been gathered.
+    Full,
+    /// As a frame of its own.
+    Single,
 }
 
 /// Whom an envelope is for, as a place among the peers.
@@ -33,33 +49,48 @@ pub(crate) enum Addressee {
 }
 
 impl Packer {
-    /// Packs for so many `peers` until `limit` bytes are gathered.
-    pub(crate) fn new(peers: usize, limit: usize) -> Self {
+    /// Packs for so many `peers`, each with a window of this many bytes.
+    pub(crate) fn new(peers: usize, window: usize, max_message: usize) -> Self {
+        let max_batch = MAX_BATCH.min(window / 4);
+        let min_single = MIN_SINGLE.min(max_batch.saturating_sub(FRAME_OVERHEAD));
         Self {
             shared: Batch::default(),
             separate: std::iter::repeat_with(Batch::default).take(peers).collect(),
-            mode: Mode::Shared,
+            separated: false,
             bytes: 0,
-            limit,
+            max_batch,
+            min_single: min_single.min(max_message.saturating_add(1)),
         }
     }
 
+    /// How many bytes of envelopes one frame gathers at most.
+    pub(crate) fn max_batch(&self) -> usize {
+        self.max_batch
+    }
+
     /// Whether the envelope can be packed together with what has been gathered.
-    pub(crate) fn has_room(&self, envelope: &Envelope) -> bool {
-        self.bytes + envelope.msg.len() + ENVELOPE_OVERHEAD <= self.limit
+    pub(crate) fn fit(&self, envelope: &Envelope) -> Fit {
+        let bytes = envelope.msg.len();
+        if bytes >= self.min_single {
+            Fit::Single
+        } else if self.bytes + bytes + ENVELOPE_OVERHEAD <= self.max_batch {
+            Fit::Batch
+        } else {
+            Fit::Full
+        }
     }
 
     pub(crate) fn push(&mut self, envelope: &Envelope, addressee: Addressee) {
         self.bytes += envelope.msg.len() + ENVELOPE_OVERHEAD;
-        match (self.mode, addressee) {
-            (Mode::Shared, Addressee::All) => self.shared.push(envelope),
-            (Mode::Separate, Addressee::All) => {
+        match (self.separated, addressee) {
+            (false, Addressee::All) => self.shared.push(envelope),
+            (true, Addressee::All) => {
                 for batch in &mut self.separate {
                     batch.push(envelope);
                 }
             }
             (_, Addressee::One(peer)) => {
-                self.mode = Mode::Separate;
+                self.separated = true;
                 self.separate[peer].push(envelope);
             }
         }
@@ -71,7 +102,7 @@ impl Packer {
             return;
         }
         self.bytes = 0;
-        self.mode = Mode::Shared;
+        self.separated = false;
         if !self.shared.is_empty() {
             let payload = self.shared.take();
             for peer in 0..self.separate.len() {

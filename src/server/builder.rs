@@ -1,35 +1,26 @@
 //! The options of a server, and its start.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
-
-use crossbeam_channel::bounded;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::counters::{Counters, EventSink};
 use crate::envelope::Pid;
+use crate::feedback;
 use crate::frame::{ClusterId, Incarnation};
-use crate::input::{self, Input};
 use crate::key::{Keyring, SecretKey};
-use crate::link::{Ends, Incoming, Limits, Outgoing};
-use crate::output::{self, Output};
-use crate::server::{Mailbox, Server, StartError, Threads};
-use crate::socket::{self, Context, Destination, Inlet, Outlet};
-use crate::wire::LARGEST_MESSAGE;
+use crate::link::Limits;
+use crate::output::MAX_BATCH;
+use crate::server::assembly::{Plan, Ways};
+use crate::server::{Mailbox, Server, StartError, keyring};
+use crate::transport::Outlet;
+use crate::transport::zmq::{Context, Destination, ZmqInlet, ZmqOutlet, ZmqWaker};
+use crate::wire::MAX_MESSAGE;
 
 /// How much a living peer is sent at first, and at least, before it has acknowledged any of it, in bytes.
 /// It is some frames.
-const AT_ONCE: usize = 1024 * 1024;
-
-/// How many events wait for the application.
-const EVENTS: usize = 1_024;
-
-/// How much feedback for each peer waits for the output thread.
-const FEEDBACK: usize = 16;
+const INITIAL_WINDOW: usize = 1024 * 1024;
 
 /// Longer than any server runs, and short enough to be added to a time.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
@@ -156,40 +147,13 @@ impl<'a> Builder<'a> {
             pid: self.pid,
             listed: self.config.pids().to_vec(),
         })?;
-        let keys = self.keys()?.map(Arc::new);
+        let keys = keyring::gather(self.config, self.pid, self.secret_key.as_ref())?.map(Arc::new);
         let context = Context::new();
-        let largest = self.max_message.max(output::BATCH);
-        let inlet = Inlet::bind(&context, url, largest, keys.as_deref())
+        let max_part = self.max_message.max(MAX_BATCH);
+        let bound = ZmqInlet::bind(&context, url, max_part, keys.as_deref())
             .map_err(|source| StartError::Bind { url: url.to_owned(), source })?;
-        self.start_bound(url, limits, context, inlet, keys.as_ref())
+        self.start_bound(url, limits, &context, bound, keys.as_ref())
             .map_err(|source| StartError::System { source })
-    }
-
-    /// The server's own key and its peers', if the configuration has any.
-    fn keys(&self) -> Result<Option<Keyring>, StartError> {
-        let pid = self.pid;
-        let (secret, listed) = match (&self.secret_key, self.config.public_key(pid)) {
-            (None, None) => return Ok(None),
-            (None, Some(_)) => return Err(StartError::NoSecretKey { pid }),
-            (Some(_), None) => return Err(StartError::NoPublicKeys { pid }),
-            (Some(secret), Some(listed)) => (secret.clone(), listed),
-        };
-        let keys = self.config.pids().iter().filter_map(|pid| {
-            let key = self.config.public_key(*pid)?;
-            Some((*pid, key))
-        });
-        let mut peers: BTreeMap<_, _> = keys.collect();
-        let actual = secret.public_key();
-        if actual != listed {
-            let owner = peers.iter().find(|(_, key)| **key == actual).map(|(pid, _)| *pid);
-            return Err(StartError::WrongSecretKey { pid, actual, owner });
-        }
-        let linked = socket::libzmq();
-        if !linked.curve {
-            return Err(StartError::NoCurve { linked });
-        }
-        peers.remove(&pid);
-        Ok(Some(Keyring { secret, peers }))
     }
 
     fn limits(&self) -> Result<Limits, StartError> {
@@ -197,105 +161,52 @@ impl<'a> Builder<'a> {
         if heartbeat < Duration::from_millis(1) || heartbeat.saturating_mul(3) > peer_timeout {
             return Err(StartError::Heartbeat { heartbeat, peer_timeout });
         }
-        let most = LARGEST_MESSAGE;
-        let largest = u32::try_from(self.max_message).ok().filter(|size| *size as usize <= most);
-        let Some(largest) = largest else {
+        let most = MAX_MESSAGE;
+        let max_message =
+            u32::try_from(self.max_message).ok().filter(|size| *size as usize <= most);
+        let Some(max_message) = max_message else {
             return Err(StartError::MaxMessage { bytes: self.max_message, most });
         };
-        let at_once = AT_ONCE.min(self.window);
-        Ok(Limits { window: self.window, at_once, largest, heartbeat, peer_timeout })
+        let initial_window = INITIAL_WINDOW.min(self.window);
+        Ok(Limits { window: self.window, initial_window, max_message, heartbeat, peer_timeout })
     }
 
     fn start_bound(
         &self,
         url: &str,
         limits: Limits,
-        context: Context,
-        inlet: Inlet,
+        context: &Context,
+        (inlet, waker): (ZmqInlet, ZmqWaker),
         keys: Option<&Arc<Keyring>>,
     ) -> io::Result<(Mailbox, Server)> {
         let pids = self.config.pids().iter().copied();
         let peers: Vec<_> = pids.filter(|pid| *pid != self.pid).collect();
         let clock = Clock::start();
-        let (bell, alarm) = socket::wake_up_line(&context)?;
-        let counters = Arc::new(Counters::new(&peers));
-        let (event_sender, events) = bounded(EVENTS);
-        let event_sink = EventSink::new(event_sender, Arc::clone(&counters));
-        let (outbox, outbox_end) = bounded(self.outbox_capacity);
-        let (inbox_end, inbox) = bounded(self.inbox_capacity);
-        let (feedback, feedback_end) = bounded(FEEDBACK * peers.len().max(1));
-        let (stop, stop_end) = bounded(0);
-        let (incoming, outgoing) = self.links(&peers, limits, clock, &context, keys)?;
-        let input = Input::new(input::Setup {
+        let now = clock.now();
+        let outlet = |peer: &Pid| -> io::Result<Box<dyn Outlet>> {
+            let url = self.config.url(*peer).unwrap_or_default().to_owned();
+            let destination = Destination { peer: *peer, url, keys: keys.cloned() };
+            let Limits { heartbeat, peer_timeout, .. } = limits;
+            let outlet = ZmqOutlet::connect(context, destination, heartbeat, peer_timeout, now)?;
+            Ok(Box::new(outlet))
+        };
+        let ways = Ways {
+            outlets: peers.iter().map(outlet).collect::<io::Result<_>>()?,
+            inlet: Box::new(inlet),
+            waker: Box::new(waker),
+            feedback: feedback::channel(peers.len()),
+        };
+        let plan = Plan {
             own: self.pid,
-            cluster: self.cluster(),
-            clock,
-            inlet,
-            alarm,
-            lanes: incoming,
-            inbox: inbox_end,
-            feedback,
-            events: event_sink.clone(),
-            counters: Arc::clone(&counters),
-            window: self.window,
-            idle_timeout: self.idle_timeout,
-            heartbeat: limits.heartbeat,
-        });
-        let output = Output::new(output::Setup {
-            own: self.pid,
-            clock,
-            context,
-            lanes: outgoing,
-            outbox: outbox_end,
-            feedback: feedback_end,
-            stop: stop_end,
-            bell,
-            events: event_sink,
-            counters: Arc::clone(&counters),
-            window: self.window,
-            largest: self.max_message,
-            linger: self.linger.min(FOREVER),
-            heartbeat: limits.heartbeat,
-        });
-        let name = |direction| thread::Builder::new().name(format!("{direction}-{}", self.pid));
-        let input = name("input").spawn(move || input.run())?;
-        let output = name("output").spawn(move || output.run())?;
-        let server = Server {
-            pid: self.pid,
-            url: url.to_owned(),
             peers,
-            counters,
-            events,
-            stop: Some(stop),
-            threads: Some(Threads { output, input }),
+            cluster: ClusterId::new(self.config.cluster()),
+            incarnation: Incarnation::draw(),
+            limits,
+            outbox_capacity: self.outbox_capacity,
+            inbox_capacity: self.inbox_capacity,
+            idle_timeout: self.idle_timeout,
+            linger: self.linger.min(FOREVER),
         };
-        Ok((Mailbox { outbox, inbox }, server))
-    }
-
-    /// Both halves of the links to all peers.
-    fn links(
-        &self,
-        peers: &[Pid],
-        limits: Limits,
-        clock: Clock,
-        context: &Context,
-        keys: Option<&Arc<Keyring>>,
-    ) -> io::Result<(Vec<input::Lane>, Vec<output::Lane>)> {
-        let incarnation = Incarnation::draw();
-        let link = |peer: &Pid| {
-            let (own, peer, now) = (self.pid, *peer, clock.now());
-            let ends = Ends { cluster: self.cluster(), own, peer, incarnation };
-            let url = self.config.url(peer).unwrap_or_default().to_owned();
-            let destination = Destination { peer, url, keys: keys.cloned() };
-            let outlet = Outlet::connect(context, &destination)?;
-            let outgoing = Outgoing::new(ends, limits, now);
-            let outgoing = output::Lane::new(own, peer, destination, outgoing, outlet);
-            Ok((input::Lane::new(own, peer, Incoming::new(ends, limits, now)), outgoing))
-        };
-        peers.iter().map(link).collect()
-    }
-
-    fn cluster(&self) -> ClusterId {
-        ClusterId::new(self.config.cluster())
+        Server::spawn(plan, ways, url, clock)
     }
 }

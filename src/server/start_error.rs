@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::envelope::{Pid, list};
 use crate::key::PublicKey;
-use crate::socket::Libzmq;
+use crate::transport::zmq::Libzmq;
 
 /// Why a server did not start.
 #[derive(Debug, Error)]

@@ -63,7 +63,7 @@ prop_compose! {
         Acknowledgement {
             of: Incarnation::from_wire(of),
             next,
-            gap: Round::from_wire(gap),
+            nack: Epoch::from_wire(gap),
             silence: Silence::from_wire(silence),
             intake,
         }
@@ -76,11 +76,11 @@ prop_compose! {
         cluster in any::<u64>(),
         incarnation in 1..=u64::MAX,
         places in (sequence(), sequence()),
-        round in 1..=u32::MAX,
+        epoch in 1..=u32::MAX,
         missed in any::<u64>(),
-        largest in any::<u32>(),
-        pace in prop_oneof![Just(Pace::Relaxed), Just(Pace::Urgent)],
-        progress in prop_oneof![Just(Progress::Running), Just(Progress::Settled)],
+        max_message in any::<u32>(),
+        wants_ack in prop_oneof![Just(false), Just(true)],
+        settled in prop_oneof![Just(false), Just(true)],
         acknowledgement in acknowledgement(),
     ) -> Header {
         Header {
@@ -90,11 +90,11 @@ prop_compose! {
             incarnation: Incarnation::from_wire(incarnation).unwrap(),
             sequence: places.0.max(places.1),
             base: places.0.min(places.1),
-            round: Round::from_wire(round).unwrap(),
+            epoch: Epoch::from_wire(epoch).unwrap(),
             missed,
-            largest,
-            pace,
-            progress,
+            max_message,
+            wants_ack,
+            settled,
             acknowledgement,
         }
     }
@@ -218,11 +218,11 @@ fn any_header() -> Header {
         incarnation: Incarnation::draw(),
         sequence: place,
         base: place,
-        round: Round::FIRST,
+        epoch: Epoch::FIRST,
         missed: 0,
-        largest: 100,
-        pace: Pace::Relaxed,
-        progress: Progress::Running,
+        max_message: 100,
+        wants_ack: false,
+        settled: false,
         acknowledgement: Acknowledgement::NONE,
     }
 }

@@ -21,8 +21,8 @@ fn incoming(window: usize) -> Incoming {
     };
     let limits = Limits {
         window,
-        at_once: window,
-        largest: 100,
+        initial_window: window,
+        max_message: 100,
         heartbeat: at(1_000),
         peer_timeout: at(5_000),
     };
@@ -37,11 +37,11 @@ fn header(incarnation: u64, sequence: u64) -> Header {
         incarnation: Incarnation::from_wire(incarnation).unwrap(),
         sequence: Sequence::from_wire(sequence).unwrap(),
         base: Sequence::FIRST,
-        round: Round::FIRST,
+        epoch: Epoch::FIRST,
         missed: 0,
-        largest: 100,
-        pace: Pace::Relaxed,
-        progress: Progress::Running,
+        max_message: 100,
+        wants_ack: false,
+        settled: false,
         acknowledgement: Acknowledgement::NONE,
     }
 }
@@ -56,14 +56,14 @@ fn heartbeat(sequence: u64) -> Frame {
 }
 
 fn urgent(frame: Frame) -> Frame {
-    Frame { header: Header { pace: Pace::Urgent, ..frame.header }, ..frame }
+    Frame { header: Header { wants_ack: true, ..frame.header }, ..frame }
 }
 
 impl Incoming {
     /// Takes a frame and tells how urgent what it has to say is, if it has anything to say.
-    fn takes(&mut self, frame: Frame, millis: u64) -> Option<Urgency> {
+    fn takes(&mut self, frame: Frame, millis: u64) -> Option<AckTiming> {
         self.handle_frame(frame, at(millis)).unwrap();
-        self.poll_heard().map(|heard| heard.urgency)
+        self.poll_status().map(|heard| heard.ack_timing)
     }
 }
 
@@ -75,24 +75,24 @@ fn an_acknowledgement_waits_for_company_unless_it_is_wanted_at_once() {
     incoming.pop(at(2));
     assert_eq!(incoming.poll_timeout(), Some(at(12)));
     incoming.handle_timeout(at(12));
-    let heard = incoming.poll_heard().unwrap();
-    assert_eq!((heard.urgency, heard.owed.next.to_wire()), (Urgency::Now, 2));
+    let heard = incoming.poll_status().unwrap();
+    assert_eq!((heard.ack_timing, heard.ack_to_send.next.to_wire()), (AckTiming::Immediate, 2));
     assert_eq!(incoming.takes(urgent(batch(2)), 13), None);
     incoming.pop(at(14));
-    let heard = incoming.poll_heard().unwrap();
-    assert_eq!((heard.urgency, heard.owed.next.to_wire()), (Urgency::Now, 3));
+    let heard = incoming.poll_status().unwrap();
+    assert_eq!((heard.ack_timing, heard.ack_to_send.next.to_wire()), (AckTiming::Immediate, 3));
 }
 
 #[test]
-fn a_gap_is_answered_once_for_each_round_and_again_for_each_heartbeat() {
+fn a_gap_is_answered_once_for_each_epoch_and_again_for_each_heartbeat() {
     let mut incoming = incoming(10_000);
     incoming.takes(heartbeat(1), 0);
-    assert_eq!(incoming.takes(batch(2), 1), Some(Urgency::Now));
+    assert_eq!(incoming.takes(batch(2), 1), Some(AckTiming::Immediate));
     assert_eq!(incoming.takes(batch(3), 2), None);
-    assert_eq!(incoming.takes(heartbeat(4), 3), Some(Urgency::Now));
+    assert_eq!(incoming.takes(heartbeat(4), 3), Some(AckTiming::Immediate));
     let mut again = batch(2);
-    again.header.round = Round::FIRST.next();
-    assert_eq!(incoming.takes(again, 4), Some(Urgency::Now));
+    again.header.epoch = Epoch::FIRST.next();
+    assert_eq!(incoming.takes(again, 4), Some(AckTiming::Immediate));
 }
 
 /// A goodbye is taken although the inbox is closed, so it is asked for when it is lost.
@@ -101,10 +101,13 @@ fn a_gap_is_answered_although_the_inbox_is_closed() {
     let mut incoming = incoming(10_000);
     incoming.takes(heartbeat(1), 0);
     incoming.close();
-    incoming.poll_heard();
+    incoming.poll_status();
     incoming.handle_frame(heartbeat(2), at(1)).unwrap();
-    let heard = incoming.poll_heard().unwrap();
-    assert_eq!((heard.urgency, heard.owed.gap), (Urgency::Now, Some(Round::FIRST)));
+    let heard = incoming.poll_status().unwrap();
+    assert_eq!(
+        (heard.ack_timing, heard.ack_to_send.nack),
+        (AckTiming::Immediate, Some(Epoch::FIRST))
+    );
     incoming.takes(Frame { header: header(PEER, 1), payload: Payload::Goodbye }, 2);
     incoming.pop(at(3));
     assert_eq!(incoming.presence(), Presence::Left);
@@ -113,9 +116,9 @@ fn a_gap_is_answered_although_the_inbox_is_closed() {
 #[test]
 fn only_a_heartbeat_that_asks_is_answered() {
     let mut incoming = incoming(10_000);
-    assert_eq!(incoming.takes(heartbeat(1), 0), Some(Urgency::Now));
-    assert_eq!(incoming.takes(heartbeat(1), 1), Some(Urgency::CanWait));
-    assert_eq!(incoming.takes(urgent(heartbeat(1)), 2), Some(Urgency::Now));
+    assert_eq!(incoming.takes(heartbeat(1), 0), Some(AckTiming::Immediate));
+    assert_eq!(incoming.takes(heartbeat(1), 1), Some(AckTiming::Delayed));
+    assert_eq!(incoming.takes(urgent(heartbeat(1)), 2), Some(AckTiming::Immediate));
 }
 
 #[test]
@@ -124,7 +127,7 @@ fn a_repeat_is_acknowledged_again() {
     incoming.takes(batch(1), 0);
     incoming.pop(at(1));
     incoming.handle_timeout(at(11));
-    incoming.poll_heard();
+    incoming.poll_status();
     assert_eq!(incoming.takes(batch(1), 20), None);
     assert_eq!(incoming.front(), None);
     assert_eq!(incoming.poll_timeout(), Some(at(30)));
@@ -139,13 +142,13 @@ fn what_finds_no_room_is_asked_for_when_half_the_window_is_free() {
     assert_eq!(incoming.takes(batch(5), 1), None);
     // It would find no room either: nothing is asked for.
     assert_eq!(incoming.takes(batch(6), 2), None);
-    assert_eq!(incoming.takes(heartbeat(7), 3), Some(Urgency::CanWait));
+    assert_eq!(incoming.takes(heartbeat(7), 3), Some(AckTiming::Delayed));
     incoming.pop(at(4));
-    assert_eq!(incoming.poll_heard(), None);
+    assert_eq!(incoming.poll_status(), None);
     incoming.pop(at(5));
-    let heard = incoming.poll_heard().unwrap();
-    assert_eq!((heard.urgency, heard.owed.next.to_wire()), (Urgency::Now, 3));
-    assert_eq!(heard.owed.gap, Some(Round::FIRST));
+    let heard = incoming.poll_status().unwrap();
+    assert_eq!((heard.ack_timing, heard.ack_to_send.next.to_wire()), (AckTiming::Immediate, 3));
+    assert_eq!(heard.ack_to_send.nack, Some(Epoch::FIRST));
 }
 
 #[test]

@@ -23,8 +23,8 @@ fn outgoing() -> Outgoing {
     };
     let limits = Limits {
         window: 1_000,
-        at_once: 1_000,
-        largest: 100,
+        initial_window: 1_000,
+        max_message: 100,
         heartbeat: at(1_000),
         peer_timeout: at(5_000),
     };
@@ -36,22 +36,22 @@ fn batch() -> Payload {
 }
 
 /// The peer was heard and says it has all before `next`.
-fn heard(millis: u64, next: u64) -> Heard {
-    let said = Acknowledgement {
+fn heard(millis: u64, next: u64) -> PeerStatus {
+    let received_ack = Acknowledgement {
         of: Incarnation::from_wire(OWN),
         next: Sequence::from_wire(next).unwrap(),
         silence: Silence::new(at(0)),
         ..Acknowledgement::NONE
     };
-    Heard {
+    PeerStatus {
         incarnation: Incarnation::from_wire(PEER),
         presence: Presence::Up,
-        at: at(millis),
-        said,
-        owed: Acknowledgement::NONE,
-        urgency: Urgency::CanWait,
-        largest: 100,
-        progress: Progress::Running,
+        heard_at: at(millis),
+        received_ack,
+        ack_to_send: Acknowledgement::NONE,
+        ack_timing: AckTiming::Delayed,
+        max_message: 100,
+        settled: false,
     }
 }
 
@@ -67,37 +67,37 @@ fn an_acknowledgement_of_what_was_never_sent_is_refused_and_changes_nothing() {
     let mut outgoing = outgoing();
     outgoing.push(batch());
     outgoing.push(batch());
-    assert_eq!(outgoing.handle_heard(&heard(1, 1)), Ok(()));
+    assert_eq!(outgoing.handle_status(&heard(1, 1)), Ok(()));
     // Both are queued, and neither is sent.
     let refused = Err(Rejection::FalseAcknowledgement(Pid::new(2)));
-    assert_eq!(outgoing.handle_heard(&heard(2, 2)), refused);
+    assert_eq!(outgoing.handle_status(&heard(2, 2)), refused);
     assert_eq!(sent(&mut outgoing, 3), [1, 2]);
-    assert_eq!(outgoing.handle_heard(&heard(4, 4)), refused);
+    assert_eq!(outgoing.handle_status(&heard(4, 4)), refused);
     let stats = outgoing.stats(at(4));
     assert_eq!((stats.acknowledged, stats.in_flight), (0, 4));
-    assert_eq!(outgoing.handle_heard(&heard(5, 3)), Ok(()));
+    assert_eq!(outgoing.handle_status(&heard(5, 3)), Ok(()));
     assert_eq!(outgoing.stats(at(5)).acknowledged, 4);
 }
 
 #[test]
-fn a_gap_is_answered_once_for_each_round() {
+fn a_gap_is_answered_once_for_each_epoch() {
     let mut outgoing = outgoing();
-    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    outgoing.handle_status(&heard(1, 1)).unwrap();
     outgoing.push(batch());
     outgoing.push(batch());
     assert_eq!(sent(&mut outgoing, 2), [1, 2]);
     let mut gap = heard(3, 1);
-    gap.said.gap = Some(outgoing.round);
-    outgoing.handle_heard(&gap).unwrap();
+    gap.received_ack.nack = Some(outgoing.epoch);
+    outgoing.handle_status(&gap).unwrap();
     assert_eq!(sent(&mut outgoing, 4), [1, 2]);
-    outgoing.handle_heard(&gap).unwrap();
+    outgoing.handle_status(&gap).unwrap();
     assert_eq!(sent(&mut outgoing, 5), [0_u64; 0]);
 }
 
 #[test]
 fn a_peer_that_does_not_confirm_holds_nobody_up_after_the_timeout() {
     let mut outgoing = outgoing();
-    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    outgoing.handle_status(&heard(1, 1)).unwrap();
     while outgoing.room(100, at(2)) == Room::Yes {
         outgoing.push(batch());
     }
@@ -105,7 +105,7 @@ fn a_peer_that_does_not_confirm_holds_nobody_up_after_the_timeout() {
     assert_eq!(outgoing.room(100, at(5_000)), Room::Wait);
     assert_eq!(outgoing.room(100, at(5_001)), Room::Refuse(Reason::PeerDown));
     // Whoever waits for room is woken then.
-    outgoing.handle_renewal(at(4_400));
+    outgoing.handle_renewal();
     sent(&mut outgoing, 4_400);
     assert_eq!(outgoing.poll_timeout(at(4_400)), Some(at(5_001)));
 }
@@ -113,13 +113,13 @@ fn a_peer_that_does_not_confirm_holds_nobody_up_after_the_timeout() {
 #[test]
 fn a_pause_of_this_process_is_not_held_against_the_peer() {
     let mut outgoing = outgoing();
-    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    outgoing.handle_status(&heard(1, 1)).unwrap();
     while outgoing.room(100, at(2)) == Room::Yes {
         outgoing.push(batch());
     }
-    outgoing.forgive(at(60_000));
+    outgoing.handle_pause(at(60_000));
     assert_eq!(outgoing.room(100, at(65_000)), Room::Wait);
-    assert!(!outgoing.wants_renewal(at(62_000)));
+    assert_eq!(outgoing.confirmed(), at(60_001));
     assert_eq!(outgoing.room(100, at(65_001)), Room::Refuse(Reason::PeerDown));
 }
 
@@ -130,7 +130,7 @@ fn the_missed_are_told_with_the_frame_after_them() {
     outgoing.refuse(batch(), Reason::PeerDown);
     outgoing.push(batch());
     outgoing.refuse(batch(), Reason::PeerDown);
-    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    outgoing.handle_status(&heard(1, 1)).unwrap();
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
     let told: Vec<_> =
         frames.map(|frame| (frame.header.missed, frame.payload.envelopes())).collect();
@@ -144,9 +144,9 @@ fn the_missed_are_told_when_there_is_room_for_it() {
     let mut outgoing = outgoing();
     (0..4).for_each(|_| outgoing.push(batch()));
     outgoing.refuse(batch(), Reason::PeerDown);
-    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    outgoing.handle_status(&heard(1, 1)).unwrap();
     assert_eq!(sent(&mut outgoing, 2), [1, 2, 3, 4]);
-    outgoing.handle_heard(&heard(3, 2)).unwrap();
+    outgoing.handle_status(&heard(3, 2)).unwrap();
     assert_eq!(sent(&mut outgoing, 4), [5]);
 }
 
@@ -155,19 +155,19 @@ fn what_is_in_flight_is_sent_again_at_once_when_it_may_be_lost() {
     let mut outgoing = outgoing();
     outgoing.push(batch());
     outgoing.push(batch());
-    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    outgoing.handle_status(&heard(1, 1)).unwrap();
     assert_eq!(sent(&mut outgoing, 1), [1, 2]);
     // Another process speaks for the peer.
-    let other = Heard { incarnation: Incarnation::from_wire(PEER + 1), ..heard(2, 1) };
-    outgoing.handle_heard(&other).unwrap();
+    let other = PeerStatus { incarnation: Incarnation::from_wire(PEER + 1), ..heard(2, 1) };
+    outgoing.handle_status(&other).unwrap();
     assert_eq!(sent(&mut outgoing, 2), [1, 2]);
     // It is heard again after a silence.
-    outgoing.handle_heard(&Heard { presence: Presence::Down, ..other }).unwrap();
+    outgoing.handle_status(&PeerStatus { presence: Presence::Down, ..other }).unwrap();
     assert_eq!(sent(&mut outgoing, 3), [0_u64; 0]);
-    outgoing.handle_heard(&other).unwrap();
+    outgoing.handle_status(&other).unwrap();
     assert_eq!(sent(&mut outgoing, 4), [1, 2]);
-    // The socket was replaced.
-    outgoing.handle_renewal(at(5));
+    // The connection was replaced.
+    outgoing.handle_renewal();
     assert_eq!(sent(&mut outgoing, 5), [1, 2]);
     assert_eq!(outgoing.stats(at(5)).resent, 3 * 4);
 }
@@ -175,36 +175,38 @@ fn what_is_in_flight_is_sent_again_at_once_when_it_may_be_lost() {
 #[test]
 fn only_a_heartbeat_of_its_own_asks_for_an_acknowledgement() {
     let mut outgoing = outgoing();
-    let pace = |outgoing: &mut Outgoing, millis| {
+    let wants_ack = |outgoing: &mut Outgoing, millis| {
         let frame = outgoing.poll_transmit(at(millis))?;
-        (frame.payload == Payload::Heartbeat).then_some(frame.header.pace)
+        (frame.payload == Payload::Heartbeat).then_some(frame.header.wants_ack)
     };
-    outgoing.handle_heard(&heard(1, 1)).unwrap();
-    assert_eq!(pace(&mut outgoing, 1), Some(Pace::Relaxed));
+    outgoing.handle_status(&heard(1, 1)).unwrap();
+    assert_eq!(wants_ack(&mut outgoing, 1), Some(false));
     outgoing.push(batch());
     assert_eq!(sent(&mut outgoing, 2), [1]);
-    assert_eq!(pace(&mut outgoing, 1_001), None);
-    assert_eq!(pace(&mut outgoing, 1_002), Some(Pace::Urgent));
-    outgoing.handle_heard(&Heard { urgency: Urgency::Now, ..heard(1_003, 1) }).unwrap();
-    assert_eq!(pace(&mut outgoing, 1_003), Some(Pace::Relaxed));
+    assert_eq!(wants_ack(&mut outgoing, 1_001), None);
+    assert_eq!(wants_ack(&mut outgoing, 1_002), Some(true));
+    outgoing
+        .handle_status(&PeerStatus { ack_timing: AckTiming::Immediate, ..heard(1_003, 1) })
+        .unwrap();
+    assert_eq!(wants_ack(&mut outgoing, 1_003), Some(false));
 }
 
 #[test]
 fn a_peer_that_has_ended_is_sent_nothing_and_holds_nobody_up() {
     let mut outgoing = outgoing();
-    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    outgoing.handle_status(&heard(1, 1)).unwrap();
     outgoing.push(batch());
     let mut ended = heard(2, 1);
-    ended.said.intake = outgoing.clone().last_words(at(2)).header.acknowledgement.intake;
-    outgoing.handle_heard(&ended).unwrap();
+    ended.received_ack.intake = outgoing.clone().last_words(at(2)).header.acknowledgement.intake;
+    outgoing.handle_status(&ended).unwrap();
     let dropped = std::iter::from_fn(|| outgoing.poll_dropped());
     assert_eq!(dropped.collect::<Vec<_>>(), [(batch(), Reason::InboxClosed)]);
     assert_eq!(outgoing.room(1, at(3)), Room::Refuse(Reason::InboxClosed));
     assert_eq!(outgoing.poll_transmit(at(10_000)), None);
     assert_eq!(outgoing.poll_timeout(at(10_000)), None);
     // Until another process speaks for it.
-    let other = Heard { incarnation: Incarnation::from_wire(PEER + 1), ..heard(10_001, 1) };
-    outgoing.handle_heard(&other).unwrap();
+    let other = PeerStatus { incarnation: Incarnation::from_wire(PEER + 1), ..heard(10_001, 1) };
+    outgoing.handle_status(&other).unwrap();
     outgoing.push(batch());
     assert_eq!(sent(&mut outgoing, 10_002), [2]);
 }
@@ -215,25 +217,25 @@ fn a_peer_that_has_ended_is_sent_nothing_and_holds_nobody_up() {
 fn the_last_words_for_the_process_before_silence_nobody() {
     let mut outgoing = outgoing();
     let mut last_words = heard(1, 1);
-    last_words.said.intake = Intake::Ended;
-    last_words.said.of = Incarnation::from_wire(OWN - 1);
-    outgoing.handle_heard(&last_words).unwrap();
+    last_words.received_ack.intake = Intake::Ended;
+    last_words.received_ack.of = Incarnation::from_wire(OWN - 1);
+    outgoing.handle_status(&last_words).unwrap();
     assert_eq!(outgoing.room(100, at(2)), Room::Yes);
     assert!(outgoing.poll_transmit(at(2)).is_some());
-    last_words.said.of = Incarnation::from_wire(OWN);
-    outgoing.handle_heard(&last_words).unwrap();
+    last_words.received_ack.of = Incarnation::from_wire(OWN);
+    outgoing.handle_status(&last_words).unwrap();
     assert_eq!(outgoing.room(100, at(3)), Room::Refuse(Reason::InboxClosed));
     assert_eq!(outgoing.poll_transmit(at(3)), None);
 }
 
 #[test]
-fn an_acknowledgement_is_asked_for_twice_an_allowance() {
+fn an_acknowledgement_is_asked_for_twice_a_congestion_window() {
     let mut outgoing = outgoing();
-    outgoing.handle_heard(&heard(1, 1)).unwrap();
+    outgoing.handle_status(&heard(1, 1)).unwrap();
     (0..4).for_each(|_| outgoing.push(batch()));
     outgoing.say_goodbye();
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
-    let asks: Vec<bool> = frames.map(|frame| frame.header.pace == Pace::Urgent).collect();
+    let asks: Vec<bool> = frames.map(|frame| frame.header.wants_ack).collect();
     // Each takes more than a fifth of it, and less than a quarter.
     assert_eq!(asks, [false, false, true, false, true]);
 }

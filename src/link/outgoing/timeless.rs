@@ -3,23 +3,22 @@
 use std::time::Duration;
 
 use super::Outgoing;
-use super::backlog::Counts;
+use super::send_queue::Counts;
 
 impl Outgoing {
     /// The same state as if all of it had happened right now.
     pub(in crate::link) fn make_timeless(&mut self, now: Duration) {
         self.last_sent = Some(now);
         self.confirmed = now;
-        self.renewed = now;
         self.peer.heard_at = now;
         self.unasked = 0;
-        self.allowance.withdraw();
-        let Counts { queued, in_flight, window_bytes, .. } = self.backlog.counts;
-        self.backlog.counts = Counts { queued, in_flight, window_bytes, ..Counts::default() };
+        self.congestion.on_retransmit();
+        let Counts { queued, in_flight, window_bytes, .. } = self.queue.counts;
+        self.queue.counts = Counts { queued, in_flight, window_bytes, ..Counts::default() };
     }
 
     /// How often it has gone back to resend, and once more.
-    pub(in crate::link) fn rounds(&self) -> u32 {
-        self.round.to_wire()
+    pub(in crate::link) fn epochs(&self) -> u32 {
+        self.epoch.to_wire()
     }
 }

@@ -9,6 +9,9 @@ use crate::link::Limits;
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a server that leaves waits for its peers.
+pub(super) const LINGER: Duration = Duration::from_secs(5);
+
 /// What can be done to the servers and to the network between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -35,11 +38,13 @@ pub(super) enum Fault {
     DropInbox,
     /// The server leaves in order, and starts again later.
     Leave,
-    /// The same, but it does not wait for what its peers still send.
+    /// The same, but it does not wait for what its peers still send. The application may go on sending.
     ShutDown,
+    /// The application sends whenever there is room, for a while.
+    Flood,
 }
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 14] = [
     Fault::CutOneWay,
     Fault::CutBothWays,
     Fault::Isolate,
@@ -53,6 +58,7 @@ const FAULTS: [Fault; 13] = [
     Fault::DropInbox,
     Fault::Leave,
     Fault::ShutDown,
+    Fault::Flood,
 ];
 
 /// The windows of a cluster, in bytes.
@@ -95,8 +101,12 @@ pub(super) struct Plan {
     pub(super) leisure: Duration,
     /// Whether all servers have the same window.
     pub(super) windows: Windows,
+    /// How many envelopes an outbox holds.
+    pub(super) outbox: usize,
     /// How many envelopes an inbox holds.
     pub(super) inbox: usize,
+    /// How long an inbox waits for an envelope before it ends, if not for ever.
+    pub(super) idle_timeout: Option<Duration>,
     /// How much feedback the channel between the threads of a server holds.
     pub(super) feedback: usize,
 }
@@ -123,7 +133,9 @@ impl Plan {
             } else {
                 Windows::Same(draw_window(rng))
             },
+            outbox: pick(rng, &[1, 8, 1_000]) as usize,
             inbox: pick(rng, &[1, 4, 1_000]) as usize,
+            idle_timeout: (rng.u32(..6) == 0).then(|| millis(rng, &[1_500, 2_000, 6_000])),
             feedback: pick(rng, &[1, 2, 8]) as usize,
         }
     }
@@ -139,9 +151,9 @@ pub(super) fn draw_limits(rng: &mut Rng, windows: Windows) -> Limits {
         Windows::Same(window) => window,
         Windows::Various => draw_window(rng),
     };
-    let largest = [120, 400, 3_000][rng.usize(..3)];
-    let at_once = window / [1, 2, 4][rng.usize(..3)];
-    Limits { window, at_once, largest, heartbeat: HEARTBEAT, peer_timeout: PEER_TIMEOUT }
+    let max_message = [120, 400, 3_000][rng.usize(..3)];
+    let initial_window = window / [1, 2, 4][rng.usize(..3)];
+    Limits { window, initial_window, max_message, heartbeat: HEARTBEAT, peer_timeout: PEER_TIMEOUT }
 }
 
 /// A time up to this one.

@@ -8,8 +8,8 @@ use fastrand::Rng;
 
 use crate::envelope::Pid;
 use crate::frame::{Frame, Header, Payload};
-use crate::link::sim::is_traced;
-use crate::link::sim::plan::{Plan, up_to};
+use crate::sim::is_traced;
+use crate::sim::plan::{Plan, up_to};
 
 /// How much longer than others a frame can be on its way that is overtaken or comes twice. Less than the
 /// peer timeout: a frame that is older than that is of no connection any more.
@@ -99,11 +99,11 @@ fn trace(now: Duration, what: &str, frame: &Frame) {
         Payload::Single { msg, .. } => format!("single of {} bytes", msg.len()),
         Payload::Goodbye => "goodbye".to_owned(),
     };
-    let Header { from, to, sequence, base, round, missed, pace, progress, .. } = header;
+    let Header { from, to, sequence, base, epoch, missed, wants_ack, settled, .. } = header;
     let incarnation = header.incarnation.to_wire();
     eprintln!(
-        "{now:>12?} {what} {from} ({incarnation}) to {to}: {kind} {sequence:?} base {base:?} {round:?} \
-         missed {missed} {pace:?} {progress:?}, {:?}",
+        "{now:>12?} {what} {from} ({incarnation}) to {to}: {kind} {sequence:?} base {base:?} {epoch:?} \
+         missed {missed} {wants_ack:?} {settled:?}, {:?}",
         header.acknowledgement
     );
 }

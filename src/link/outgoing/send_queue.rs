@@ -18,7 +18,7 @@ use crate::stats::{Dropped, PeerStats};
 ///                      cursor, which a gap sets back to base
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Backlog {
+pub(super) struct SendQueue {
     frames: VecDeque<Queued>,
     /// The sequence of the first frame.
     base: Sequence,
@@ -60,7 +60,7 @@ pub(super) struct Counts {
     pub(super) dropped: Dropped,
 }
 
-impl Backlog {
+impl SendQueue {
     pub(super) fn new() -> Self {
         Self {
             frames: VecDeque::new(),

@@ -14,107 +14,105 @@ use std::net::IpAddr;
 use zmq_sys::{ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC, ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH};
 
 use super::Context;
-use super::ear::Ear;
+use super::readiness::EdgeTriggered;
 use crate::envelope::Pid;
 use crate::event::Rejection;
 use crate::key::PublicKey;
+use crate::transport::Outcome;
 
 /// What the protocol fixes: its version, and where libzmq asks.
 const VERSION: &str = "1.0";
 const ENDPOINT: &str = "inproc://zeromq.zap.01";
 
-/// The answers that this door gives.
-const WELCOME: &str = "200";
-const NOT_WELCOME: &str = "400";
+/// The status codes that this handler answers with.
+const SUCCESS: &str = "200";
+const FAILURE: &str = "400";
 
 /// What libzmq calls a handshake that broke its rules.
 const HANDSHAKE_FAILED: i32 = zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL as i32;
 
-/// The door of one inlet. It has to be attended again and again: libzmq keeps whoever knocks waiting.
-pub(super) struct Door {
-    guests: HashMap<PublicKey, Pid>,
-    knocks: Ear,
-    failures: Ear,
+/// The door of one inlet. It has to be attended again and again: libzmq keeps whoever requests waiting.
+pub(super) struct ZapHandler {
+    allowed_keys: HashMap<PublicKey, Pid>,
+    requests: EdgeTriggered,
+    failures: EdgeTriggered,
 }
 
-/// Somebody at the door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Visitor {
-    Admitted,
-    Refused { reason: Rejection, address: Option<IpAddr> },
-}
-
-impl Door {
-    /// Puts a door before `inlet`, which is not bound yet. It opens to whoever has one of these keys.
+impl ZapHandler {
+    /// Handles the requests of `inlet`, which is not bound yet, and lets in whoever has one of these keys.
     pub(super) fn new(
         context: &Context,
         inlet: &zmq::Socket,
-        guests: HashMap<PublicKey, Pid>,
+        allowed_keys: HashMap<PublicKey, Pid>,
     ) -> io::Result<Self> {
         const NAME: &str = "inproc://failures";
-        let knocks = context.0.socket(zmq::REP)?;
-        knocks.set_linger(0)?;
-        knocks.bind(ENDPOINT)?;
+        let requests = context.0.socket(zmq::REP)?;
+        requests.set_linger(0)?;
+        requests.bind(ENDPOINT)?;
         inlet.monitor(NAME, HANDSHAKE_FAILED)?;
         let failures = context.0.socket(zmq::PAIR)?;
         failures.set_linger(0)?;
         failures.connect(NAME)?;
-        Ok(Self { guests, knocks: Ear::new(knocks), failures: Ear::new(failures) })
+        Ok(Self {
+            allowed_keys,
+            requests: EdgeTriggered::new(requests),
+            failures: EdgeTriggered::new(failures),
+        })
     }
 
-    pub(super) fn ears(&mut self) -> [&mut Ear; 2] {
-        [&mut self.knocks, &mut self.failures]
+    pub(super) fn sources(&mut self) -> [&mut EdgeTriggered; 2] {
+        [&mut self.requests, &mut self.failures]
     }
 
-    /// Attends to the next visitor, if there is one.
-    pub(super) fn attend(&mut self) -> io::Result<Option<Visitor>> {
-        if let Some(request) = self.knocks.hear() {
+    /// Answers the next request, or tells of the next failed handshake, if there is one.
+    pub(super) fn handle(&mut self) -> io::Result<Option<Outcome>> {
+        if let Some(request) = self.requests.receive() {
             return self.answer(&request).map(Some);
         }
-        let failure = self.failures.hear();
-        Ok(failure.map(|event| Visitor::Refused { reason: failure_reason(&event), address: None }))
+        let failure = self.failures.receive();
+        Ok(failure.map(|event| Outcome::Refused { reason: failure_reason(&event), address: None }))
     }
 
-    fn answer(&self, request: &[zmq::Message]) -> io::Result<Visitor> {
-        let guest = self.guest(request);
-        let (status, text) = match guest {
-            Some(_) => (WELCOME, "OK"),
-            None => (NOT_WELCOME, "this key is not listed"),
+    fn answer(&self, request: &[zmq::Message]) -> io::Result<Outcome> {
+        let peer = self.allowed_peer(request);
+        let (status, text) = match peer {
+            Some(_) => (SUCCESS, "OK"),
+            None => (FAILURE, "this key is not listed"),
         };
         let id: &[u8] = request.get(1).map_or(&[], |id| id);
-        let user = guest.map(|pid| pid.to_string()).unwrap_or_default();
+        let user = peer.map(|pid| pid.to_string()).unwrap_or_default();
         let metadata = "";
         let reply = [VERSION.as_bytes(), id, status.as_bytes(), text.as_bytes(), user.as_bytes()];
         for part in reply {
-            self.say(part, zmq::SNDMORE)?;
+            self.send(part, zmq::SNDMORE)?;
         }
-        self.say(metadata.as_bytes(), 0)?;
-        Ok(match guest {
-            Some(_) => Visitor::Admitted,
+        self.send(metadata.as_bytes(), 0)?;
+        Ok(match peer {
+            Some(_) => Outcome::Admitted,
             None => {
                 let address = request.get(3).and_then(|address| parse_address(address.as_str()?));
-                Visitor::Refused { reason: Rejection::Stranger, address }
+                Outcome::Refused { reason: Rejection::Stranger, address }
             }
         })
     }
 
     /// The peer whose key it is that asks. The parts are version, request, domain, address, identity,
     /// mechanism and, with CURVE, the key.
-    fn guest(&self, request: &[zmq::Message]) -> Option<Pid> {
+    fn allowed_peer(&self, request: &[zmq::Message]) -> Option<Pid> {
         let [version, _, _, _, _, mechanism, key] = request else { return None };
         if &version[..] != VERSION.as_bytes() || &mechanism[..] != b"CURVE" {
             return None;
         }
         let key = PublicKey::new(key[..].try_into().ok()?);
-        self.guests.get(&key).copied()
+        self.allowed_keys.get(&key).copied()
     }
 
     /// One part of an answer. Whoever asked may have gone, but that is no error.
-    fn say(&self, part: &[u8], flags: i32) -> io::Result<()> {
+    fn send(&self, part: &[u8], flags: i32) -> io::Result<()> {
         loop {
-            match self.knocks.socket().send(part, zmq::DONTWAIT | flags) {
+            match self.requests.socket().send(part, zmq::DONTWAIT | flags) {
                 Err(zmq::Error::EINTR) => {}
-                said => return Ok(said?),
+                sent => return Ok(sent?),
             }
         }
     }

@@ -5,14 +5,16 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::envelope::Pid;
-use crate::link::sim::audit::{Audit, ProcessId};
-use crate::link::sim::is_traced;
-use crate::link::sim::letter::Letter;
-use crate::link::sim::network::{Network, Traffic};
-use crate::link::sim::plan::{
-    Fault, HEARTBEAT, PEER_TIMEOUT, Plan, WallClock, Windows, draw_limits, up_to,
+use crate::sim::audit::{Audit, ProcessId};
+use crate::sim::is_traced;
+use crate::sim::network::{Network, Traffic};
+use crate::sim::plan::{
+    Fault, HEARTBEAT, LINGER, PEER_TIMEOUT, Plan, WallClock, Windows, draw_limits, up_to,
 };
-use crate::link::sim::process::{LINGER, NEVER, PATIENCE, Phase, Process, Surroundings};
+use crate::sim::process::{NEVER, Process};
+
+/// How long it takes to deliver an envelope after the last fault, at most: a window may hold only one.
+const EACH: Duration = Duration::from_millis(20);
 
 /// How long what one fault does lasts, at most. Longer than the peer timeout.
 pub(super) const LONGEST: Duration = Duration::from_secs(8);
@@ -22,7 +24,7 @@ pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) plan: Plan,
     pub(super) network: Network,
-    audit: Audit,
+    pub(super) audit: Audit,
     /// All that run. Of those with the same pid the last one has the address.
     pub(super) processes: Vec<Process>,
     /// When the servers without a process start one.
@@ -31,6 +33,14 @@ pub(super) struct World {
     ids: (ProcessId, ProcessId),
     pub(super) next_fault: Duration,
     mood: Mood,
+}
+
+/// What a process touches.
+pub(super) struct Surroundings<'a> {
+    pub(super) now: Duration,
+    pub(super) rng: &'a mut Rng,
+    pub(super) network: &'a mut Network,
+    pub(super) audit: &'a mut Audit,
 }
 
 /// What the applications do, and whether faults happen.
@@ -63,7 +73,7 @@ impl World {
         }
     }
 
-    /// Faults and letters, for a while.
+    /// Faults and envelopes, for a while.
     pub(super) fn rage(&mut self) {
         self.run_until(self.plan.chaos, |_| false);
     }
@@ -78,12 +88,11 @@ impl World {
         self.starts.iter_mut().for_each(|(_, at)| *at = self.now);
         for process in &mut self.processes {
             process.paused_until = process.paused_until.min(self.now);
-            process.leisure_until = self.now;
-            process.inlet.read_all();
+            process.app.calm_down(self.now);
         }
         self.network.traffic = Traffic::default();
         let pending = self.pending() + self.unsent() * self.plan.servers as usize;
-        let deadline = self.now + self.recovery();
+        let deadline = self.now + self.recovery() + EACH * u32::try_from(pending).unwrap();
         assert!(self.run_until(deadline, Self::is_quiet), "not settled:\n{}", self.describe());
         self.check_traffic(pending);
     }
@@ -94,7 +103,7 @@ impl World {
         // A stuck socket has to be replaced first, who was heard wrongly has to be silent, and a peer that
         // ends holds others up until it is missed.
         let slow = faults.contains(&Fault::Stick) || faults.contains(&Fault::Usurp);
-        let ending = self.processes.iter().any(|process| process.phase != Phase::Open);
+        let ending = self.processes.iter().any(|process| !process.is_open());
         let slow = slow || ending || *clock == WallClock::SetBack;
         if slow { PEER_TIMEOUT * 2 } else { HEARTBEAT * 2 }
     }
@@ -121,12 +130,10 @@ impl World {
         }
         let before = self.trouble();
         for process in &mut self.processes {
-            for _ in 0..10 {
-                let largest = process.limits.largest;
-                let letter = Letter::draw(&mut self.rng, process.pid, self.plan.servers, largest);
-                process.write(letter, self.now);
-            }
+            process.app.chats = 10;
         }
+        // They are to be written first.
+        self.run_until(self.now + HEARTBEAT / 10, |_| false);
         let done = self.run_until(self.now + HEARTBEAT, Self::is_quiet);
         assert!(done, "not delivered:\n{}", self.describe());
         assert_eq!(self.trouble(), before, "given up or sent twice");
@@ -134,8 +141,7 @@ impl World {
 
     /// How many envelopes were sent twice, or given up because a peer was silent.
     fn trouble(&self) -> u64 {
-        let lanes = self.processes.iter().flat_map(|process| &process.lanes);
-        let stats = lanes.map(|lane| lane.stats(self.now));
+        let stats = self.processes.iter().flat_map(|process| process.stats().peers);
         let resent = u64::from(self.plan.windows != Windows::Various);
         stats.map(|stats| stats.dropped.peer_down + resent * stats.resent).sum()
     }
@@ -143,25 +149,35 @@ impl World {
     /// All servers leave, which takes a bounded time and leaves nothing behind.
     pub(super) fn leave(&mut self) {
         let well = self.all_well();
-        for process in &mut self.processes {
-            process.leave(Phase::Leaving { since: self.now }, self.now);
-        }
+        self.processes.iter_mut().for_each(Process::leave);
         // Those that find a peer missing wait for it as long as they may.
         let patience = if well { HEARTBEAT / 2 } else { LINGER + PEER_TIMEOUT };
-        let deadline = self.now + patience;
-        let done = self.run_until(deadline, |world| world.processes.is_empty());
-        assert!(done, "not ended:\n{}", self.describe());
+        let done = self.run_until(self.now + patience, Self::is_over);
+        // A peer that was never heard has not left. Whoever waits for one has to be told to end.
+        let waits = |process: &Process| process.peers().any(|peer| process.awaits(peer));
+        let excused = done || self.processes.iter().all(waits);
+        assert!(excused, "not ended:\n{}", self.describe());
+        let now = self.now;
+        self.processes.iter_mut().for_each(|process| process.shut_down(now));
+        let done = self.run_until(self.now + LINGER + PEER_TIMEOUT, Self::is_over);
+        assert!(done, "not shut down:\n{}", self.describe());
+    }
+
+    fn is_over(&self) -> bool {
+        self.processes.is_empty()
     }
 
     /// Whether all servers are there, and none is about to leave.
     fn all_well(&self) -> bool {
         self.processes.len() == self.plan.servers as usize
-            && self.processes.iter().all(|process| process.phase == Phase::Open)
+            && self.processes.iter().all(Process::is_open)
     }
 
     /// Runs until something is true or the time is over, and tells whether it was.
     fn run_until(&mut self, end: Duration, done: impl Fn(&Self) -> bool) -> bool {
         let mut moments_here = 0;
+        // What the caller has just done may wake a thread.
+        self.step();
         while !done(self) {
             let next = self.poll_timeout();
             if next > end {
@@ -178,8 +194,7 @@ impl World {
 
     fn poll_timeout(&self) -> Duration {
         let threads = self.processes.iter().map(Process::poll_timeout);
-        let looks =
-            self.processes.iter().map(|process| process.leisure_until.max(process.paused_until));
+        let looks = self.processes.iter().map(Process::next_look);
         let starts = self.starts.iter().map(|(_, at)| *at);
         let arrival = self.network.poll_timeout().unwrap_or(NEVER);
         let others = threads.chain(looks).chain(starts);
@@ -190,7 +205,7 @@ impl World {
         self.start_due();
         while let Some(frame) = self.network.arrival(self.now) {
             match self.newest(frame.header.to) {
-                Some(at) => self.processes[at].arrive(frame, self.now, &mut self.rng),
+                Some(at) => self.processes[at].arrive(frame),
                 None if self.rng.bool() => self.network.hold(frame),
                 None => {}
             }
@@ -212,16 +227,19 @@ impl World {
     fn bury_ended(&mut self) {
         for pid in (1..=self.plan.servers).map(Pid::new) {
             let newest = self.newest(pid).map(|at| &self.processes[at]);
-            if newest.is_some_and(|process| process.phase == Phase::Ended) {
+            if newest.is_some_and(Process::has_ended) {
                 let late = up_to(&mut self.rng, LONGEST);
                 self.bury(pid, self.now + late);
             }
         }
-        self.processes.retain(|process| process.phase != Phase::Ended);
+        self.processes.retain(|process| !process.has_ended());
     }
 
     /// Ends a server and those whose address it took over. It starts again, unless all is calm.
     pub(super) fn bury(&mut self, pid: Pid, start: Duration) {
+        for process in self.processes.iter_mut().filter(|process| process.pid == pid) {
+            process.bury(&mut self.audit);
+        }
         self.processes.retain(|process| process.pid != pid);
         if self.mood == Mood::Chaos {
             self.starts.push((pid, start));
@@ -233,41 +251,16 @@ impl World {
         if process.is_paused(self.now) {
             return;
         }
-        if process.leisure_until <= self.now {
-            self.use_channels(at);
-        }
-        let process = &mut self.processes[at];
         let mut surroundings = Surroundings {
             now: self.now,
             rng: &mut self.rng,
             network: &mut self.network,
             audit: &mut self.audit,
         };
+        if process.next_look() <= self.now {
+            process.use_channels(&self.plan, self.mood == Mood::Calm, &mut surroundings);
+        }
         process.run(&mut surroundings);
-        if let Some(full) = process.held_up_by {
-            let heard = self.network.last_arrival((full, process.pid)).unwrap_or_default();
-            let awake = process.started.max(process.paused_until);
-            let silent = self.now > heard.max(awake) + PATIENCE;
-            assert!(!silent, "{full} is silent and holds {} up", process.id);
-        }
-    }
-
-    /// The application reads what there is, writes a few letters, and turns to something else.
-    fn use_channels(&mut self, at: usize) {
-        let process = &mut self.processes[at];
-        let leisure = up_to(&mut self.rng, self.plan.leisure) + Duration::from_millis(1);
-        process.leisure_until = self.now + leisure;
-        if self.mood == Mood::Calm {
-            return process.read(usize::MAX, self.now);
-        }
-        process.read(self.rng.usize(..self.plan.inbox.max(8) * 2), self.now);
-        if process.phase == Phase::Open && process.outbox.len() < 8 {
-            for _ in 0..self.rng.usize(..3) {
-                let largest = process.limits.largest;
-                let letter = Letter::draw(&mut self.rng, process.pid, self.plan.servers, largest);
-                process.write(letter, self.now);
-            }
-        }
     }
 
     fn start_due(&mut self) {
@@ -287,7 +280,7 @@ impl World {
         let limits = draw_limits(&mut self.rng, self.plan.windows);
         let mut process = Process::start(pid, id, limits, &self.plan, self.now);
         if self.mood == Mood::Calm {
-            process.inlet.read_all();
+            process.app.calm_down(self.now);
         }
         self.processes.push(process);
         for from in 1..=self.plan.servers {
@@ -297,14 +290,14 @@ impl World {
 
     /// The incarnation of a process that starts. One that usurps an address has the larger one.
     fn draw_id(&mut self, pid: Pid) -> ProcessId {
-        let (smallest, largest) = &mut self.ids;
+        let (smallest, max_message) = &mut self.ids;
         let alone = !self.processes.iter().any(|process| process.pid == pid);
         if self.plan.clock == WallClock::SetBack && alone && self.rng.bool() {
             *smallest -= 1;
             return *smallest;
         }
-        *largest += 1;
-        *largest
+        *max_message += 1;
+        *max_message
     }
 
     /// Of several processes with one pid, only the newest goes on.
@@ -325,22 +318,21 @@ impl World {
     }
 
     fn pending(&self) -> usize {
-        let lanes = self.processes.iter().flat_map(|from| {
-            from.lanes.iter().map(move |lane| self.audit.pending(from.id, lane.peer))
-        });
-        lanes.sum()
+        let pending = self
+            .processes
+            .iter()
+            .flat_map(|from| from.peers().map(move |peer| self.audit.pending(from.id, peer)));
+        pending.sum()
     }
 
-    /// How many letters wait in the outboxes.
+    /// How many envelopes wait to be taken from the applications.
     fn unsent(&self) -> usize {
-        self.processes.iter().map(|process| process.outbox.len()).sum()
+        self.processes.iter().map(Process::unsent).sum()
     }
 
     fn is_quiet(&self) -> bool {
         let listening = |(from, to): (&Process, &Process)| {
-            from.phase != Phase::Open
-                || to.phase != Phase::Open
-                || to.inlet.speaker(from.pid) == Some(from.id)
+            !from.is_open() || !to.is_open() || to.standings.up(from.pid) == Some(from.id)
         };
         self.starts.is_empty()
             && self.unsent() == 0
@@ -352,10 +344,10 @@ impl World {
         let Self { processes, audit, .. } = self;
         for from in &*processes {
             for to in processes.iter().filter(|to| to.pid != from.pid) {
-                let staying = from.phase == Phase::Open && to.phase == Phase::Open;
-                let speaker = to.inlet.speaker(from.pid);
+                let staying = from.is_open() && to.is_open();
+                let speaker = to.standings.up(from.pid);
                 assert!(!staying || speaker == Some(from.id), "{} hears {speaker:?}", to.id);
-                if !to.inlet.is_closed() {
+                if to.is_inbox_open() {
                     audit.check_quiet(from.id, to.pid, to.id);
                 }
             }
@@ -373,15 +365,12 @@ impl World {
     }
 
     fn describe(&self) -> String {
-        let pending = |from: &Process, to: Pid| self.audit.pending(from.id, to);
-        let describe = |process: &Process| {
-            let peers = process.lanes.iter().map(|lane| {
-                let heard = process.inlet.speaker(lane.peer);
-                format!("[{}: {} pending, hears {heard:?}]", lane.peer, pending(process, lane.peer))
+        let describe = |from: &Process| {
+            let peers = from.peers().map(|peer| {
+                let (pending, up) = (self.audit.pending(from.id, peer), from.standings.up(peer));
+                format!("[{peer}: {pending} pending, hears {up:?}]")
             });
-            let peers: String = peers.collect();
-            let Process { pid, id, phase, .. } = process;
-            format!("{pid} ({id}), {phase:?}, {} to send, {peers}\n", process.outbox.len())
+            format!("{} {}\n", from.describe(), peers.collect::<String>())
         };
         let processes: String = self.processes.iter().map(describe).collect();
         format!("at {:?}, {:?}\n{processes}", self.now, self.plan)

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use crate::envelope::Pid;
-use crate::link::sim::is_traced;
-use crate::link::sim::network::Route;
-use crate::link::sim::plan::{Fault, up_to};
-use crate::link::sim::process::{Phase, Socket};
-use crate::link::sim::world::{LONGEST, World};
+use crate::sim::is_traced;
+use crate::sim::network::Route;
+use crate::sim::plan::{Fault, up_to};
+use crate::sim::world::{LONGEST, World};
+
+/// How long an application sends as much as it can, at most.
+const FLOOD: Duration = Duration::from_millis(100);
 
 impl World {
     /// The next fault happens.
@@ -38,21 +40,21 @@ impl World {
     }
 
     fn strike_process(&mut self, fault: Fault, pid: Pid, peer: Pid, until: Duration) {
-        let now = self.now;
         let Some(at) = self.newest(pid) else { return };
         let process = &mut self.processes[at];
         match fault {
             Fault::Stick => {
-                let lane = process.lanes.iter_mut().find(|lane| lane.peer == peer);
-                lane.unwrap().socket = Socket::Stuck;
+                let way = process.ways.iter_mut().find(|way| way.peer == peer);
+                way.unwrap().stuck = true;
             }
             Fault::Kill => self.bury(pid, until),
             Fault::Usurp => self.start(pid),
-            Fault::Pause => process.paused_until = until,
-            Fault::StopReading => process.leisure_until = until,
-            Fault::DropInbox => process.drop_inbox(now),
-            Fault::Leave => process.leave(Phase::Leaving { since: now }, now),
-            _ => process.leave(Phase::ShuttingDown { since: now }, now),
+            Fault::Pause => process.pause(until, self.now),
+            Fault::StopReading => process.app.leisure_until = until,
+            Fault::DropInbox => process.drop_inbox(&mut self.audit),
+            Fault::Leave => process.leave(),
+            Fault::ShutDown => process.shut_down(self.now),
+            _ => process.app.floods_until = self.now + up_to(&mut self.rng, FLOOD),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Many servers' links over a simulated network, in virtual time.
+//! Many servers over a simulated network, in virtual time.
 //!
-//! It proves that the links keep their promises whatever happens: the network loses, repeats, delays and
-//! reorders frames, is cut one way and both ways, stalls and is reset; sockets are stuck; processes are
-//! killed, paused, usurped, and leave; applications stop reading and drop their inboxes. A plain model,
+//! What runs here is what runs in a server: the turns of both threads, with all that they drive, over the
+//! memory transport. It proves that they keep their promises whatever happens: the network loses, repeats,
+//! delays and reorders frames, is cut one way and both ways, stalls and is reset; connections are stuck;
+//! processes are killed, paused, usurped, and leave; applications stop reading, flood their outboxes, drop
+//! their inboxes and shut down, all at the worst of times. A plain model,
 //! the [`audit`], follows every envelope and is compared after every step. After the last fault everything
 //! has to settle in a bounded time, with a bounded number of frames.
 //!
@@ -11,11 +13,11 @@
 
 mod audit;
 mod faults;
-mod inlet;
-mod letter;
+mod message;
 mod network;
 mod plan;
 mod process;
+mod standing;
 mod world;
 
 use std::panic::catch_unwind;

@@ -1,48 +1,44 @@
-//! Listening to a socket that has little to say.
+//! Sockets that are watched by their file descriptors.
 
 use std::io;
 
 /// A socket of which something is expected now and then: it costs no system call while its file
 /// descriptor shows nothing.
-pub(super) struct Ear {
+///
+/// That descriptor (`ZMQ_FD`) is edge-triggered: it shows what comes next only once
+/// [`receive`](Self::receive) has found nothing.
+pub(super) struct EdgeTriggered {
     socket: zmq::Socket,
-    state: State,
+    /// Whether it is worth a system call to look.
+    ready: bool,
 }
 
-/// Whether it is worth a system call to listen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Silent,
-    Ringing,
-}
-
-impl Ear {
+impl EdgeTriggered {
     pub(super) fn new(socket: zmq::Socket) -> Self {
-        Self { socket, state: State::Ringing }
+        Self { socket, ready: true }
     }
 
     pub(super) fn socket(&self) -> &zmq::Socket {
         &self.socket
     }
 
-    /// What to poll to learn whether there is something to hear. It only shows that once
-    /// [`hear`](Self::hear) has found nothing.
+    /// What to poll.
     pub(super) fn poll_item(&self) -> io::Result<zmq::PollItem<'static>> {
         Ok(zmq::PollItem::from_fd(self.socket.get_fd()?, zmq::POLLIN))
     }
 
-    /// Has the next [`hear`](Self::hear) listen.
-    pub(super) fn prick_up(&mut self) {
-        self.state = State::Ringing;
+    /// Has the next [`receive`](Self::receive) look.
+    pub(super) fn rearm(&mut self) {
+        self.ready = true;
     }
 
     /// All parts of the next message.
-    pub(super) fn hear(&mut self) -> Option<Vec<zmq::Message>> {
-        if self.state == State::Silent {
+    pub(super) fn receive(&mut self) -> Option<Vec<zmq::Message>> {
+        if !self.ready {
             return None;
         }
         let Ok(first) = self.socket.recv_msg(zmq::DONTWAIT) else {
-            self.state = State::Silent;
+            self.ready = false;
             return None;
         };
         let mut parts = vec![first];

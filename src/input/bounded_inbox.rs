@@ -1,0 +1,126 @@
+//! The inbox, seen from the side that fills it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crossbeam_channel::{Select, Sender, TrySendError};
+
+use crate::envelope::Envelope;
+use crate::idle::back_off;
+
+/// The sending end of the inbox, which knows how many bytes wait in it: the channel bounds the
+/// envelopes, and this their size.
+#[derive(Debug)]
+pub(crate) struct BoundedInbox {
+    inbox: Sender<Envelope>,
+    /// What was put in and may still be there, oldest first.
+    chunks: VecDeque<Chunk>,
+    envelopes: usize,
+    bytes: usize,
+    limit: usize,
+    /// How many envelopes were ever put in.
+    entered: u64,
+}
+
+/// Envelopes that were put in together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Chunk {
+    envelopes: usize,
+    bytes: usize,
+}
+
+/// What became of envelopes that were to go into the inbox.
+#[derive(Debug)]
+pub(crate) enum Put {
+    All,
+    /// This one was the first that found no room.
+    Full(Envelope),
+    /// The application has dropped the inbox.
+    Closed,
+}
+
+impl BoundedInbox {
+    /// An inbox that takes nothing while `limit` bytes wait in it. What comes in one frame fits into one
+    /// that is below its limit, whatever its size.
+    pub(crate) fn new(inbox: Sender<Envelope>, limit: usize) -> Self {
+        Self { inbox, chunks: VecDeque::new(), envelopes: 0, bytes: 0, limit, entered: 0 }
+    }
+
+    /// Puts in as many envelopes as there is room for. It must not be [over its
+    /// limit](Self::is_over_limit).
+    pub(crate) fn put_all(&mut self, envelopes: impl Iterator<Item = Envelope>) -> Put {
+        let mut chunk = Chunk::default();
+        let mut put = Put::All;
+        for envelope in envelopes {
+            let bytes = envelope.msg.len();
+            match self.inbox.try_send(envelope) {
+                Ok(()) => {
+                    chunk.envelopes += 1;
+                    chunk.bytes += bytes;
+                }
+                Err(TrySendError::Full(envelope)) => {
+                    put = Put::Full(envelope);
+                    break;
+                }
+                Err(TrySendError::Disconnected(_)) => return Put::Closed,
+            }
+        }
+        self.note(chunk);
+        put
+    }
+
+    /// How many envelopes were ever put in.
+    pub(crate) fn entered(&self) -> u64 {
+        self.entered
+    }
+
+    fn note(&mut self, chunk: Chunk) {
+        if chunk.envelopes > 0 {
+            self.entered += chunk.envelopes as u64;
+            self.envelopes += chunk.envelopes;
+            self.bytes += chunk.bytes;
+            self.chunks.push_back(chunk);
+            self.forget_taken();
+        }
+    }
+
+    /// Whether as many bytes wait as may.
+    pub(crate) fn is_over_limit(&mut self) -> bool {
+        if self.bytes >= self.limit {
+            self.forget_taken();
+        }
+        self.bytes >= self.limit && !self.chunks.is_empty()
+    }
+
+    /// Forgets the chunks of which nothing waits any more.
+    fn forget_taken(&mut self) {
+        let waiting = self.inbox.len();
+        while let Some(chunk) = self.chunks.front().copied() {
+            if self.envelopes - chunk.envelopes < waiting {
+                break;
+            }
+            self.chunks.pop_front();
+            self.envelopes -= chunk.envelopes;
+            self.bytes -= chunk.bytes;
+        }
+    }
+
+    /// Waits this long at most for the application to take something, or to drop its end: if it is
+    /// reading fast, to take much.
+    pub(crate) fn wait_for_room(&self, timeout: Duration) {
+        let capacity = self.inbox.capacity().unwrap_or_default();
+        back_off(|| capacity.saturating_sub(self.inbox.len()), capacity / 2);
+        // What ended the wait shows when the next envelope is put in.
+        let mut select = Select::new();
+        select.send(&self.inbox);
+        let _ = select.ready_timeout(timeout);
+    }
+}
+
+#[cfg(test)]
+impl BoundedInbox {
+    /// Whether a wait for room would end at once, unless the application has dropped its end.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.inbox.is_full()
+    }
+}

@@ -1,0 +1,139 @@
+//! One peer, as the input thread sees it.
+
+use std::time::Duration;
+
+use crate::counters::{PeerCounters, add};
+use crate::envelope::{Envelope, Pid};
+use crate::event::{Event, EventSink, Rejection};
+use crate::frame::Frame;
+use crate::input::bounded_inbox::{BoundedInbox, Put};
+use crate::link::{Handled, Incoming, Presence, Sighting};
+use crate::wire::Envelopes;
+
+/// The receiving half of the link from one peer, and the frame that is entering the inbox.
+pub(crate) struct PeerReceiver {
+    pub(crate) link: Incoming,
+    entering: Option<Entering>,
+}
+
+/// What is left of the arrival at the front.
+struct Entering {
+    envelopes: Envelopes,
+    /// The one that found no room.
+    held: Option<Envelope>,
+}
+
+/// How far a peer's arrivals came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// A whole arrival, or its rest.
+    One,
+    /// There was nothing to enter.
+    Nothing,
+    /// The inbox has no room.
+    Blocked,
+    /// The application has dropped the inbox.
+    Closed,
+}
+
+impl PeerReceiver {
+    pub(crate) fn new(link: Incoming) -> Self {
+        Self { link, entering: None }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.link.ends().peer
+    }
+
+    pub(crate) fn handle_frame(&mut self, frame: Frame, now: Duration) -> Result<(), Rejection> {
+        if self.link.handle_frame(frame, now)? == Handled::Fresh {
+            self.entering = None;
+        }
+        Ok(())
+    }
+
+    /// Tells the application how the peer stands.
+    pub(crate) fn report(&mut self, events: &EventSink) {
+        let peer = self.pid();
+        while let Some(sighting) = self.link.poll_sighting() {
+            events.emit(match sighting {
+                Sighting::Up => Event::Up(peer),
+                Sighting::Down => Event::Down(peer),
+                Sighting::Restarted => Event::Restarted(peer),
+                Sighting::Left => Event::Left(peer),
+            });
+        }
+    }
+
+    /// Puts the next arrival into the inbox, as far as there is room.
+    pub(crate) fn enter(
+        &mut self,
+        inbox: &mut BoundedInbox,
+        events: &EventSink,
+        counters: &PeerCounters,
+        now: Duration,
+    ) -> Entered {
+        if self.entering.is_none() && !self.begin(events, counters) {
+            return Entered::Nothing;
+        }
+        let Some(entering) = &mut self.entering else { return Entered::Nothing };
+        if inbox.is_over_limit() {
+            return Entered::Blocked;
+        }
+        match inbox.put_all(entering.held.take().into_iter().chain(&mut entering.envelopes)) {
+            Put::All => {
+                self.entering = None;
+                self.link.pop(now);
+                Entered::One
+            }
+            Put::Full(envelope) => {
+                entering.held = Some(envelope);
+                Entered::Blocked
+            }
+            Put::Closed => Entered::Closed,
+        }
+    }
+
+    /// Takes up the arrival at the front, if there is one.
+    fn begin(&mut self, events: &EventSink, counters: &PeerCounters) -> bool {
+        let ends = self.link.ends();
+        let Some(arrival) = self.link.front() else { return false };
+        if arrival.missed > 0 {
+            add(&counters.missed, arrival.missed);
+            events.emit(Event::Missed { from: ends.peer, count: arrival.missed });
+        }
+        // Counted before they enter, so that who has received one finds it counted.
+        add(&counters.received, arrival.payload.envelopes());
+        let envelopes = Envelopes::new(arrival.payload.clone(), ends.peer, ends.own);
+        self.entering = Some(Entering { envelopes, held: None });
+        true
+    }
+
+    /// Takes note of what comes although nothing enters the inbox any more: a goodbye.
+    pub(crate) fn pass(&mut self, now: Duration) {
+        while self.link.front().is_some() {
+            self.link.pop(now);
+        }
+    }
+
+    /// Nothing enters the inbox any more.
+    pub(crate) fn close(&mut self) {
+        self.entering = None;
+        self.link.close();
+    }
+
+    /// Whether something waits to enter the inbox.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.link.front().is_some()
+    }
+
+    /// Whether the peer sends nothing more, or is silent.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.link.presence(), Presence::Left | Presence::Down)
+    }
+
+    /// Whether the peer, which has left, still waits to be told that its goodbye came in.
+    pub(crate) fn is_parting(&self) -> bool {
+        self.link.presence() == Presence::Left && !self.link.is_settled()
+    }
+}

@@ -1,0 +1,116 @@
+//! The parts of a server, put together: both threads' logic and the channels between them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::counters::Counters;
+use crate::envelope::Pid;
+use crate::event::{Event, EventSink};
+use crate::feedback::Feedback;
+use crate::frame::{ClusterId, Incarnation};
+use crate::input::{self, BoundedInbox, Input, PeerReceiver};
+use crate::link::{Ends, Incoming, Limits, Outgoing};
+use crate::output::{self, Output, PeerSender};
+use crate::server::Mailbox;
+use crate::transport::{Inlet, Outlet, Waker};
+
+/// How many stages the way to the end has after the first.
+const STAGES: usize = 4;
+
+/// What a server is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) own: Pid,
+    pub(crate) peers: Vec<Pid>,
+    pub(crate) cluster: ClusterId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) limits: Limits,
+    pub(crate) outbox_capacity: usize,
+    pub(crate) inbox_capacity: usize,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) linger: Duration,
+}
+
+/// How a server reaches its peers, and they reach it.
+pub(crate) struct Ways {
+    /// One to each peer, in their order.
+    pub(crate) outlets: Vec<Box<dyn Outlet>>,
+    pub(crate) inlet: Box<dyn Inlet>,
+    /// Wakes the inlet.
+    pub(crate) waker: Box<dyn Waker>,
+    /// The ends of the channel from the input thread to the output thread.
+    pub(crate) feedback: (Sender<Feedback>, Receiver<Feedback>),
+}
+
+/// A server whose threads do not run yet.
+pub(crate) struct Parts {
+    pub(crate) mailbox: Mailbox,
+    pub(crate) output: Output,
+    pub(crate) input: Input,
+    /// Dropped to tell the output thread to end.
+    pub(crate) stop: Sender<Infallible>,
+    pub(crate) events: Receiver<Event>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Plan {
+    fn ends(&self, peer: Pid) -> Ends {
+        let Self { own, cluster, incarnation, .. } = *self;
+        Ends { cluster, own, peer, incarnation }
+    }
+
+    /// Puts the parts together. The time is that of the server's clock.
+    pub(crate) fn assemble(self, ways: Ways, now: Duration) -> Parts {
+        let counters = Arc::new(Counters::new(&self.peers));
+        let (event_sink, events) = EventSink::new(Arc::clone(&counters));
+        let (outbox, outbox_end) = bounded(self.outbox_capacity);
+        let (inbox_end, inbox) = bounded(self.inbox_capacity);
+        let (control, control_end) = bounded(STAGES);
+        let (stop, stop_end) = bounded(0);
+        let Limits { window, max_message, heartbeat, .. } = self.limits;
+        let sender = |(peer, outlet): (&Pid, _)| {
+            PeerSender::new(Outgoing::new(self.ends(*peer), self.limits, now), outlet)
+        };
+        let receiver =
+            |peer: &Pid| PeerReceiver::new(Incoming::new(self.ends(*peer), self.limits, now));
+        let output = output::Setup {
+            own: self.own,
+            peers: self.peers.iter().zip(ways.outlets).map(sender).collect(),
+            outbox: outbox_end,
+            feedback: ways.feedback.1,
+            stop: stop_end,
+            control,
+            waker: ways.waker,
+            events: event_sink.clone(),
+            counters: Arc::clone(&counters),
+            window,
+            max_message: max_message as usize,
+            linger: self.linger,
+            heartbeat,
+        };
+        let input = input::Setup {
+            own: self.own,
+            cluster: self.cluster,
+            peers: self.peers.iter().map(receiver).collect(),
+            inlet: ways.inlet,
+            inbox: Some(BoundedInbox::new(inbox_end, window)),
+            feedback: ways.feedback.0,
+            control: control_end,
+            events: event_sink,
+            counters: Arc::clone(&counters),
+            idle_timeout: self.idle_timeout,
+            heartbeat,
+        };
+        Parts {
+            mailbox: Mailbox { outbox, inbox },
+            output: Output::new(output, now),
+            input: Input::new(input, now),
+            stop,
+            events,
+            counters,
+        }
+    }
+}

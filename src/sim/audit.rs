@@ -1,0 +1,235 @@
+//! The plain model: what became of every envelope, told step by step by the simulation.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::envelope::Pid;
+use crate::event::Reason;
+use crate::sim::message::Record;
+use crate::stats::{Dropped, PeerStats};
+
+/// A process, by its incarnation.
+pub(super) type ProcessId = u64;
+
+/// Checks every step of every server; what must not be ends the test.
+#[derive(Default)]
+pub(super) struct Audit {
+    streams: BTreeMap<(ProcessId, Pid), Stream>,
+}
+
+/// What one process sends to one peer, whatever process speaks for that.
+#[derive(Default)]
+struct Stream {
+    entries: Vec<Entry>,
+    /// The places of those that are neither acknowledged nor given up, in order.
+    pending: VecDeque<usize>,
+    acknowledged: u64,
+    dropped: Dropped,
+    /// What each process that spoke for the peer has received.
+    listeners: BTreeMap<ProcessId, Listener>,
+    /// All before this was accepted before the peer was last heard to take nothing.
+    closed_at: usize,
+}
+
+struct Entry {
+    serial: u64,
+    fate: Fate,
+    /// Whose inboxes it entered, as far as they have been read.
+    entered: Vec<ProcessId>,
+    /// Who was told last that it was missed.
+    told: Option<ProcessId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Pending,
+    Acknowledged {
+        by: ProcessId,
+    },
+    /// Given up, and the recipient is to be told.
+    Missed,
+    /// Given up for good reason.
+    Settled,
+}
+
+/// What one process has received of a stream.
+#[derive(Clone, Default)]
+struct Listener {
+    last: Option<usize>,
+    /// How many it was told it missed, each time, as far as that is not accounted for.
+    missed: VecDeque<u64>,
+    /// How many it missed that it need not be told of, and may be.
+    excused: u64,
+}
+
+impl Audit {
+    fn stream(&mut self, from: ProcessId, to: Pid) -> &mut Stream {
+        self.streams.entry((from, to)).or_default()
+    }
+
+    /// An envelope has been put in the outbox.
+    pub(super) fn put(&mut self, to: Pid, record: Record) {
+        let stream = self.stream(record.writer, to);
+        stream.pending.push_back(stream.entries.len());
+        let (serial, fate) = (record.serial, Fate::Pending);
+        stream.entries.push(Entry { serial, fate, entered: Vec::new(), told: None });
+    }
+
+    /// The sender reports an envelope as given up. One that is too large for the sender itself leaves no
+    /// gap that the recipient is told of.
+    pub(super) fn give_up(&mut self, to: Pid, record: Record, reason: Reason, own: bool) {
+        let stream = self.stream(record.writer, to);
+        let place = stream.place(record);
+        let pending = stream.pending.iter().position(|pending| *pending == place);
+        let pending = pending.unwrap_or_else(|| panic!("{record:?} is given up and not pending"));
+        stream.pending.remove(pending);
+        let dropped = &mut stream.dropped;
+        let (count, fate) = match reason {
+            Reason::TooLarge if own => (&mut dropped.too_large, Fate::Settled),
+            Reason::TooLarge => (&mut dropped.too_large, Fate::Missed),
+            Reason::PeerDown => (&mut dropped.peer_down, Fate::Missed),
+            _ => (&mut dropped.inbox_closed, Fate::Settled),
+        };
+        *count += 1;
+        stream.entries[place].fate = fate;
+    }
+
+    /// The sender learns that the peer takes nothing more.
+    pub(super) fn close(&mut self, from: ProcessId, to: Pid) {
+        let stream = self.stream(from, to);
+        stream.closed_at = stream.entries.len();
+    }
+
+    /// The sender's counts, after a turn. What it did not count as acknowledged before was acknowledged
+    /// by this process of the peer.
+    pub(super) fn check_stats(
+        &mut self,
+        (from, to): (ProcessId, Pid),
+        by: Option<ProcessId>,
+        stats: &PeerStats,
+    ) {
+        let stream = self.stream(from, to);
+        while stream.acknowledged < stats.acknowledged {
+            stream.acknowledge_next(by);
+        }
+        let places = stats.acknowledged + stats.dropped.total() + stats.queued + stats.in_flight;
+        assert_eq!(stats.accepted, places, "{from} to {to}: something is nowhere: {stats:?}");
+        assert_eq!(stats.dropped, stream.dropped, "{from} to {to}: dropped");
+        let put = stream.entries.len() as u64;
+        assert!(stats.accepted <= put, "{from} to {to}: accepted {stats:?} of {put}");
+        let waiting = put - stats.accepted;
+        let pending = stats.queued + stats.in_flight + waiting;
+        assert_eq!(pending, stream.pending.len() as u64, "{from} to {to}: pending {stats:?}");
+    }
+
+    /// An envelope came out of the inbox of a process that speaks for its recipient.
+    pub(super) fn enter(&mut self, (at, to): (ProcessId, Pid), record: Record) {
+        let stream = self.stream(record.writer, to);
+        let place = stream.place(record);
+        let last = stream.listeners.entry(at).or_default().last;
+        assert!(last.is_none_or(|last| last < place), "{at} got {record:?} after {last:?}");
+        stream.account_for_all_until(place, at, false);
+        stream.listeners.entry(at).or_default().last = Some(place);
+        stream.entries[place].entered.push(at);
+    }
+
+    /// A process that speaks for a peer is told that it missed some.
+    pub(super) fn miss(&mut self, (at, to): (ProcessId, Pid), from: ProcessId, count: u64) {
+        self.stream(from, to).listeners.entry(at).or_default().missed.push_back(count);
+    }
+
+    /// How many are neither acknowledged nor given up.
+    pub(super) fn pending(&self, from: ProcessId, to: Pid) -> usize {
+        self.streams.get(&(from, to)).map_or(0, |stream| stream.pending.len())
+    }
+
+    /// What the sender hands over at its end is exactly what was pending, in order.
+    pub(super) fn check_undelivered(&self, from: ProcessId, to: Pid, undelivered: &[Record]) {
+        let stream = self.streams.get(&(from, to));
+        let pending = stream.map_or(Vec::new(), |stream| {
+            stream.pending.iter().map(|place| stream.entries[*place].serial).collect()
+        });
+        let serials: Vec<_> = undelivered.iter().map(|record| record.serial).collect();
+        assert_eq!(serials, pending, "{from} to {to}: left behind");
+    }
+
+    /// A process has read all that ever entered its inbox, or has died and cannot: what it acknowledged
+    /// is there.
+    pub(super) fn check_acknowledged(&self, at: ProcessId) {
+        for ((from, to), stream) in &self.streams {
+            for entry in &stream.entries {
+                let acknowledged = entry.fate == Fate::Acknowledged { by: at };
+                let entered = entry.entered.contains(&at);
+                let Entry { serial, .. } = entry;
+                assert!(!acknowledged || entered, "{from} to {to}: {at} never got {serial}");
+            }
+        }
+    }
+
+    /// All is quiet: what one process sent to another one that still takes it was acknowledged, or the
+    /// other knows how many it missed.
+    pub(super) fn check_quiet(&mut self, from: ProcessId, to: Pid, at: ProcessId) {
+        let stream = self.stream(from, to);
+        assert!(stream.pending.is_empty(), "{from} to {to}: {:?} still pending", stream.pending);
+        stream.account_for_all_until(stream.entries.len(), at, true);
+    }
+}
+
+impl Stream {
+    fn place(&self, record: Record) -> usize {
+        let found = self.entries.binary_search_by_key(&record.serial, |entry| entry.serial);
+        found.unwrap_or_else(|_| panic!("{record:?} was never sent"))
+    }
+
+    fn acknowledge_next(&mut self, by: Option<ProcessId>) {
+        let by = by.expect("acknowledged by nobody");
+        let place = self.pending.pop_front().expect("acknowledged and not pending");
+        self.entries[place].fate = Fate::Acknowledged { by };
+        self.acknowledged += 1;
+    }
+
+    /// Every envelope that a process did not get, from the last one that it got up to `end`, is one that it
+    /// was told of, or another process's, or reported for another reason. At the end nothing is told that
+    /// did not happen.
+    fn account_for_all_until(&mut self, end: usize, at: ProcessId, at_the_end: bool) {
+        let others = self.listeners.iter().filter(|(listener, _)| **listener != at);
+        let others_told = others.into_iter().any(|(_, listener)| !listener.missed.is_empty());
+        let last = self.listeners.entry(at).or_default().last;
+        let (mut needed, mut excused) = (0, 0);
+        for place in last.map_or(0, |last| last + 1)..end {
+            let entry = &mut self.entries[place];
+            match entry.fate {
+                Fate::Missed => {
+                    let known = entry.told.is_some() || !entry.entered.is_empty();
+                    if known || others_told || place < self.closed_at {
+                        excused += 1;
+                    } else {
+                        needed += 1;
+                    }
+                    entry.told = Some(at);
+                }
+                Fate::Acknowledged { by } => {
+                    assert_ne!(by, at, "{at} never got {}", entry.serial);
+                }
+                Fate::Settled => {}
+                Fate::Pending => panic!("{at} skipped {}, which is pending", entry.serial),
+            }
+        }
+        let listener = self.listeners.entry(at).or_default();
+        listener.excused += excused;
+        listener.take_told(needed, at_the_end, at);
+    }
+}
+
+impl Listener {
+    /// It was told of what it needed to know. What it was told besides is excused, or comes later.
+    fn take_told(&mut self, needed: u64, at_the_end: bool, at: ProcessId) {
+        let mut told = 0;
+        while told < needed || at_the_end && !self.missed.is_empty() {
+            let next = self.missed.pop_front();
+            told += next.unwrap_or_else(|| panic!("{at} was told of {told} missed, not {needed}"));
+        }
+        let more = told - needed;
+        assert!(more <= self.excused, "{at} was told of {told} missed instead of {needed}");
+        self.excused -= more;
+    }
+}

@@ -1,0 +1,382 @@
+//! One process of a server: the logic of its two threads, and the application that holds its channels.
+
+mod application;
+mod feedback_wire;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::unbounded;
+
+use crate::counters::Counters;
+use crate::envelope::Pid;
+use crate::feedback::Feedback;
+use crate::frame::{ClusterId, Incarnation, Intake};
+use crate::input::{self, Input};
+use crate::link::{FRAME_OVERHEAD, Limits, Presence};
+use crate::output::{self, Output};
+use crate::report::PeerReport;
+use crate::server::assembly::{Parts, Plan as Blueprint, Ways};
+use crate::sim::audit::{Audit, ProcessId};
+use crate::sim::message::Record;
+use crate::sim::plan::{HEARTBEAT, LINGER, PEER_TIMEOUT, Plan, up_to};
+use crate::sim::process::application::Application;
+use crate::sim::process::feedback_wire::FeedbackWire;
+use crate::sim::standing::Standings;
+use crate::sim::world::Surroundings;
+use crate::stats::{PeerState, Stats};
+use crate::transport::memory::{Arrivals, Departures, MemoryInlet, MemoryOutlet, Sent};
+
+/// "Never", in virtual time.
+pub(super) const NEVER: Duration = Duration::from_secs(1 << 30);
+
+/// How long a thread takes to wake, or for a turn, at most.
+const WAKES_WITHIN: Duration = Duration::from_micros(200);
+
+/// How long the end may take beyond the linger time: peers part, and the threads wake some times.
+const END_SLACK: Duration = Duration::from_millis(1_500);
+
+/// A running process.
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    pub(super) id: ProcessId,
+    pub(super) limits: Limits,
+    output: Thread<Output, output::Wait>,
+    input: Thread<Input, input::Wait>,
+    feedback: FeedbackWire,
+    pub(super) app: Application,
+    pub(super) ways: Vec<Way>,
+    arrivals: Arrivals,
+    /// Who sent what has arrived and is not read yet.
+    unread: VecDeque<(Pid, ProcessId)>,
+    pub(super) standings: Standings,
+    pub(super) paused_until: Duration,
+    pub(super) started: Duration,
+    /// Until when it has to have ended.
+    end_by: Option<Duration>,
+    counters: Arc<Counters>,
+}
+
+/// The logic of a thread, and when its next turn is.
+struct Thread<T, W> {
+    /// None once it has ended.
+    logic: Option<T>,
+    /// What it waits for; none if it does not wait.
+    wait: Option<W>,
+    due: Duration,
+}
+
+impl<T, W> Thread<T, W> {
+    fn new(logic: T, now: Duration) -> Self {
+        Self { logic: Some(logic), wait: None, due: now }
+    }
+}
+
+/// The way to one peer.
+pub(super) struct Way {
+    pub(super) peer: Pid,
+    departures: Departures,
+    /// Whether it takes everything and sends nothing.
+    pub(super) stuck: bool,
+}
+
+impl Process {
+    pub(super) fn start(
+        pid: Pid,
+        id: ProcessId,
+        limits: Limits,
+        plan: &Plan,
+        now: Duration,
+    ) -> Self {
+        let peers: Vec<_> = (1..=plan.servers).map(Pid::new).filter(|peer| *peer != pid).collect();
+        let (inlet, waker, arrivals) = MemoryInlet::new();
+        let outlets = peers.iter().map(|_| MemoryOutlet::new(HEARTBEAT, PEER_TIMEOUT, now));
+        let (outlets, departures): (Vec<_>, Vec<_>) = outlets.unzip();
+        let (feedback, from_input) = crossbeam_channel::bounded(plan.feedback);
+        let (to_output, feedback_end) = unbounded();
+        let blueprint = Blueprint {
+            own: pid,
+            peers: peers.clone(),
+            cluster: ClusterId::new(None),
+            incarnation: Incarnation::from_wire(id).unwrap(),
+            limits,
+            outbox_capacity: plan.outbox,
+            inbox_capacity: plan.inbox,
+            idle_timeout: plan.idle_timeout,
+            linger: LINGER,
+        };
+        let ways = Ways {
+            outlets: outlets.into_iter().map(|outlet| Box::new(outlet) as Box<_>).collect(),
+            inlet: Box::new(inlet),
+            waker: Box::new(waker),
+            feedback: (feedback, feedback_end),
+        };
+        let Parts { mailbox, output, input, stop, events, counters } =
+            blueprint.assemble(ways, now);
+        let way = |(peer, departures)| Way { peer, departures, stuck: false };
+        Self {
+            pid,
+            id,
+            limits,
+            output: Thread::new(output, now),
+            input: Thread::new(input, now),
+            feedback: FeedbackWire {
+                from_input,
+                held: None,
+                to_output: Some(to_output),
+                speakers: BTreeMap::new(),
+            },
+            app: Application::new(mailbox, stop, events, now),
+            ways: peers.iter().copied().zip(departures).map(way).collect(),
+            arrivals,
+            unread: VecDeque::new(),
+            standings: Standings::new(&peers, plan.idle_timeout, now),
+            paused_until: Duration::ZERO,
+            started: now,
+            end_by: None,
+            counters,
+        }
+    }
+
+    /// When one of the threads wakes.
+    pub(super) fn poll_timeout(&self) -> Duration {
+        self.input.due.min(self.output.due).max(self.paused_until)
+    }
+
+    pub(super) fn is_paused(&self, now: Duration) -> bool {
+        now < self.paused_until
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.output.logic.is_none()
+    }
+
+    /// Whether the application has done nothing yet to end it.
+    pub(super) fn is_open(&self) -> bool {
+        self.app.outbox.is_some() && self.app.stop.is_some() && self.app.inbox.is_some()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    pub(super) fn peers(&self) -> impl Iterator<Item = Pid> + '_ {
+        self.ways.iter().map(|way| way.peer)
+    }
+
+    /// A frame has reached the process.
+    pub(super) fn arrive(&mut self, frame: crate::frame::Frame) {
+        if self.input.logic.is_some() {
+            self.unread.push_back((frame.header.from, frame.header.incarnation.to_wire()));
+            self.arrivals.put(frame);
+        }
+    }
+
+    /// Lets the threads run whose time it is, and tells when the others wake.
+    pub(super) fn run(&mut self, world: &mut Surroundings<'_>) {
+        if self.input.due <= world.now && self.input.logic.is_some() {
+            self.run_input(world);
+        }
+        if self.output.due <= world.now && self.output.logic.is_some() {
+            self.run_output(world);
+        }
+        self.wake_threads(world);
+        if let Some(end_by) = self.end_by {
+            assert!(self.has_ended() || world.now <= end_by, "{} has not ended in time", self.id);
+        }
+    }
+
+    /// A thread that waits is due soon once what it waits for has come.
+    fn wake_threads(&mut self, world: &mut Surroundings<'_>) {
+        let soon = world.now + up_to(world.rng, WAKES_WITHIN);
+        if let (Some(input), Some(wait)) = (&self.input.logic, self.input.wait) {
+            let ready = if wait.room { input.has_room() } else { self.arrivals.is_ready() };
+            if ready && self.input.due > soon {
+                self.input.due = soon;
+            }
+        }
+        let told = self.feedback.is_ready(self.input.logic.is_none());
+        if let (Some(output), Some(wait)) = (&self.output.logic, self.output.wait) {
+            if (told || output.is_ready(wait)) && self.output.due > soon {
+                self.output.due = soon;
+            }
+        }
+    }
+
+    fn run_input(&mut self, world: &mut Surroundings<'_>) {
+        let now = world.now;
+        let Some(input) = &mut self.input.logic else { return };
+        self.input.wait = None;
+        self.arrivals.take_wake_up();
+        self.standings.wake(now);
+        let (before, entered) = (self.arrivals.len(), self.app.entered());
+        let was_open = input.is_inbox_open();
+        let next = input.turn(now).unwrap();
+        for (peer, speaker, presence) in input.speakers() {
+            self.standings.note_speaker(peer, speaker, presence == Presence::Up);
+        }
+        for (peer, process) in self.unread.drain(..before - self.arrivals.len()) {
+            self.standings.note_frame(peer, process);
+        }
+        let ended = was_open && !input.is_inbox_open();
+        match next {
+            input::Next::Again => self.input.due = now + up_to(world.rng, WAKES_WITHIN),
+            input::Next::Wait(wait) => {
+                self.input.due = wait.timeout.map_or(NEVER, |timeout| now + timeout);
+                self.input.wait = Some(wait);
+            }
+            input::Next::End => {
+                self.input.logic = None;
+                self.input.due = NEVER;
+            }
+        }
+        self.read_events(world);
+        self.standings.check_silence(self.id);
+        if ended && self.is_open() {
+            self.standings.check_idle_end(self.id);
+        }
+        if self.app.entered() > entered {
+            self.standings.note_entry();
+        }
+    }
+
+    fn run_output(&mut self, world: &mut Surroundings<'_>) {
+        let now = world.now;
+        self.output.wait = None;
+        self.forward_feedback(world);
+        let Some(output) = &mut self.output.logic else { return };
+        match output.turn(now) {
+            output::Next::Again => self.output.due = now + up_to(world.rng, WAKES_WITHIN),
+            output::Next::Wait(wait) => {
+                self.output.due = wait.until.max(now);
+                self.output.wait = Some(wait);
+                self.check_patience(world);
+            }
+            output::Next::End => return self.end(world),
+        }
+        self.depart(world);
+        self.read_events(world);
+        self.check_accounts(world);
+    }
+
+    /// Lets some of the feedback through, but only that of one process of a peer, so that it is known by
+    /// which one something is acknowledged.
+    fn forward_feedback(&mut self, world: &mut Surroundings<'_>) {
+        for count in 0.. {
+            let Some(feedback) = self.feedback.next() else { return };
+            let Feedback { peer, status } = feedback;
+            let peer = self.ways[peer].peer;
+            let speaker = status.incarnation.map(Incarnation::to_wire);
+            let known = self.feedback.speakers.get(&peer) == Some(&speaker);
+            if count > 0 && (!known || world.rng.bool()) {
+                return self.feedback.held = Some(feedback);
+            }
+            self.feedback.speakers.insert(peer, speaker);
+            if status.received_ack.intake != Intake::Open {
+                world.audit.close(self.id, peer);
+            }
+            self.feedback.forward(feedback);
+        }
+    }
+
+    /// A peer that is silent holds nobody up for long.
+    fn check_patience(&self, world: &Surroundings<'_>) {
+        const PATIENCE: Duration = PEER_TIMEOUT.saturating_add(HEARTBEAT);
+        let Some(output) = &self.output.logic else { return };
+        for full in output.held_up_by(world.now) {
+            let heard = world.network.last_arrival((full, self.pid)).unwrap_or_default();
+            let awake = self.started.max(self.paused_until);
+            let silent = world.now > heard.max(awake) + PATIENCE;
+            assert!(!silent, "{full} is silent and holds {} up", self.id);
+        }
+    }
+
+    /// Hands to the network what was sent.
+    fn depart(&mut self, world: &mut Surroundings<'_>) {
+        for way in &mut self.ways {
+            for (count, sent) in way.departures.try_iter().enumerate() {
+                assert!(count < 1_000, "{} to {}: sends without end", self.id, way.peer);
+                match sent {
+                    Sent::Renewed => {
+                        way.stuck = false;
+                        world.network.renew((self.pid, way.peer));
+                    }
+                    Sent::Frame(_) if way.stuck => {}
+                    Sent::Frame(frame) => world.network.send(frame, world.now),
+                }
+            }
+        }
+    }
+
+    fn check_accounts(&self, world: &mut Surroundings<'_>) {
+        let all = self.stats();
+        if all.events_missed > 0 {
+            // In the end more may be given up than the events channel holds.
+            return assert!(self.has_ended(), "{} loses events", self.id);
+        }
+        for stats in &all.peers {
+            let by = self.feedback.speakers.get(&stats.pid).copied().flatten();
+            world.audit.check_stats((self.id, stats.pid), by, stats);
+            // In the end all that is left is accepted, whether there is room for it or not.
+            let largest = self.limits.window.max(self.limits.max_message as usize);
+            let most = (largest + 3 * FRAME_OVERHEAD) as u64;
+            assert!(self.has_ended() || stats.window_bytes <= most, "{}: {stats:?}", self.id);
+        }
+    }
+
+    /// The output thread says the last words, and hands over what is left.
+    fn end(&mut self, world: &mut Surroundings<'_>) {
+        let Some(output) = self.output.logic.take() else { return };
+        let reports = output.end(world.now);
+        self.output.due = NEVER;
+        self.depart(world);
+        self.read_events(world);
+        self.check_accounts(world);
+        let told_all = self.stats().events_missed == 0;
+        for PeerReport { pid, undelivered } in reports.iter().filter(|_| told_all) {
+            let left: Vec<_> = undelivered.iter().map(Record::of).collect();
+            world.audit.check_undelivered(self.id, *pid, &left);
+        }
+        self.bury(world.audit);
+    }
+
+    /// What entered its inbox did so, although nobody will read it.
+    pub(super) fn bury(&mut self, audit: &mut Audit) {
+        self.read(usize::MAX, audit);
+        audit.check_acknowledged(self.id);
+    }
+
+    pub(super) fn is_inbox_open(&self) -> bool {
+        self.app.inbox.is_some() && self.input.logic.as_ref().is_some_and(Input::is_inbox_open)
+    }
+
+    /// Whether a peer was never heard.
+    pub(super) fn awaits(&self, peer: Pid) -> bool {
+        self.stats().peer(peer).is_some_and(|stats| stats.state == PeerState::Awaited)
+    }
+
+    /// A channel has ended, for which a thread may wait.
+    fn notice_end(&mut self) {
+        self.input.due = self.input.due.min(self.started);
+        self.output.due = self.output.due.min(self.started);
+    }
+
+    /// It does not run for a while, and has that much longer for its end.
+    pub(super) fn pause(&mut self, until: Duration, now: Duration) {
+        let pause = until.saturating_sub(now.max(self.paused_until));
+        self.paused_until = self.paused_until.max(until);
+        self.end_by = self.end_by.map(|end_by| end_by + pause + HEARTBEAT);
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let Self { pid, id, .. } = self;
+        let output = (self.output.wait, self.output.due);
+        let input = (self.input.wait, self.input.due);
+        let open = (self.app.outbox.is_some(), self.app.inbox.is_some(), self.app.stop.is_some());
+        format!(
+            "{pid} ({id}) {open:?}, output {output:?}, input {input:?}, {} unsent",
+            self.unsent()
+        )
+    }
+}

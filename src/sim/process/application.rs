@@ -1,0 +1,192 @@
+//! What the application of a process does, which holds the channels.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+
+use super::{END_SLACK, Process};
+use crate::envelope::Envelope;
+use crate::event::{Event, Reason, Rejection};
+use crate::server::Mailbox;
+use crate::sim::audit::Audit;
+use crate::sim::message::{self, Record};
+use crate::sim::plan::{LINGER, Plan, up_to};
+use crate::sim::world::Surroundings;
+
+/// What the application holds, and does.
+pub(in crate::sim) struct Application {
+    pub(in crate::sim) outbox: Option<Sender<Envelope>>,
+    pub(in crate::sim) inbox: Option<Receiver<Envelope>>,
+    pub(super) stop: Option<Sender<Infallible>>,
+    events: Receiver<Event>,
+    /// An envelope that found the outbox full.
+    unsent: Option<Envelope>,
+    /// How many envelopes it has written, and how many it has taken from its inbox.
+    written: u64,
+    taken: usize,
+    /// Until when it sends whenever there is room.
+    pub(in crate::sim) floods_until: Duration,
+    /// When it looks at its channels.
+    pub(in crate::sim) leisure_until: Duration,
+    /// Whether it reads whatever comes.
+    reads_all: bool,
+    /// How many envelopes it is going to write although all is calm.
+    pub(in crate::sim) chats: u32,
+}
+
+impl Application {
+    pub(super) fn new(
+        mailbox: Mailbox,
+        stop: Sender<Infallible>,
+        events: Receiver<Event>,
+        now: Duration,
+    ) -> Self {
+        Self {
+            outbox: Some(mailbox.outbox),
+            inbox: Some(mailbox.inbox),
+            stop: Some(stop),
+            events,
+            unsent: None,
+            written: 0,
+            taken: 0,
+            floods_until: Duration::ZERO,
+            leisure_until: now,
+            reads_all: false,
+            chats: 0,
+        }
+    }
+
+    /// How many envelopes have entered its inbox.
+    pub(super) fn entered(&self) -> usize {
+        self.taken + self.inbox.as_ref().map_or(0, Receiver::len)
+    }
+
+    /// From now on it reads whatever comes, and does nothing else of itself.
+    pub(in crate::sim) fn calm_down(&mut self, now: Duration) {
+        self.reads_all = true;
+        self.floods_until = now;
+        self.leisure_until = now;
+    }
+}
+
+impl Process {
+    /// Takes note of what happened, as the application is told.
+    pub(super) fn read_events(&mut self, world: &mut Surroundings<'_>) {
+        for event in self.app.events.try_iter() {
+            match event {
+                Event::Missed { from, count } => {
+                    let speaker = self.standings.speaker_of(from);
+                    world.audit.miss((self.id, self.pid), speaker, count);
+                }
+                Event::Undeliverable { reason: Reason::NoSuchPeer, envelope, .. } => {
+                    assert!(!message::is_for_anybody(&envelope), "{envelope:?} is for a peer");
+                }
+                Event::Undeliverable { peer, envelope, reason } => {
+                    let own = envelope.msg.len() > self.limits.max_message as usize;
+                    world.audit.give_up(peer, Record::of(&envelope), reason, own);
+                }
+                Event::Rejected { reason: Rejection::Conflict(_), .. } => {}
+                Event::Rejected { reason, .. } => panic!("{} rejects: {reason}", self.id),
+                event => self.standings.see(&event),
+            }
+        }
+    }
+
+    /// The application reads so many envelopes, if there are any.
+    pub(in crate::sim) fn read(&mut self, envelopes: usize, audit: &mut Audit) {
+        let Some(inbox) = &self.app.inbox else { return };
+        for envelope in inbox.try_iter().take(envelopes) {
+            self.app.taken += 1;
+            let record = Record::of(&envelope);
+            assert!(message::is_for(&envelope, self.pid), "{} got {envelope:?}", self.id);
+            self.standings.check_writer(envelope.from, record.writer);
+            audit.enter((self.id, self.pid), record);
+        }
+    }
+
+    /// When the application looks at its channels.
+    pub(in crate::sim) fn next_look(&self) -> Duration {
+        let app = &self.app;
+        let waits = app.unsent.is_some() && app.outbox.as_ref().is_some_and(|out| !out.is_full());
+        let reads = app.reads_all && app.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty());
+        let soon = waits && app.reads_all || reads || app.chats > 0;
+        let look = if soon { Duration::ZERO } else { app.leisure_until };
+        look.max(self.paused_until)
+    }
+
+    /// The application reads what there is, writes a few envelopes, and turns to something else.
+    pub(in crate::sim) fn use_channels(
+        &mut self,
+        plan: &Plan,
+        calm: bool,
+        world: &mut Surroundings<'_>,
+    ) {
+        let floods = world.now < self.app.floods_until;
+        let most = if floods { Duration::from_micros(500) } else { plan.leisure };
+        self.app.leisure_until = world.now + up_to(world.rng, most) + Duration::from_micros(100);
+        if calm {
+            self.read(usize::MAX, world.audit);
+            let writes = std::mem::take(&mut self.app.chats) + u32::from(self.app.unsent.is_some());
+            return (0..writes).for_each(|_| self.write(world, plan.servers));
+        }
+        self.read(world.rng.usize(..plan.inbox.max(8) * 2), world.audit);
+        let writes = match &self.app.outbox {
+            _ if floods => 50,
+            Some(outbox) if outbox.len() < 8 => world.rng.usize(..3),
+            _ => 0,
+        };
+        for _ in 0..writes {
+            self.write(world, plan.servers);
+        }
+    }
+
+    /// The application puts an envelope in the outbox, or keeps it until there is room.
+    pub(in crate::sim) fn write(&mut self, world: &mut Surroundings<'_>, servers: u32) {
+        let Some(outbox) = &self.app.outbox else { return };
+        let serial = self.app.written;
+        let envelope = self.app.unsent.take().unwrap_or_else(|| {
+            let record = Record { writer: self.id, serial };
+            message::draw(world.rng, record, self.pid, servers, self.limits.max_message)
+        });
+        match outbox.try_send(envelope.clone()) {
+            Ok(()) => {
+                self.app.written += 1;
+                let peers = self.ways.iter().map(|way| way.peer);
+                for peer in peers.filter(|peer| message::is_for(&envelope, *peer)) {
+                    world.audit.put(peer, Record { writer: self.id, serial });
+                }
+            }
+            Err(TrySendError::Full(envelope)) => self.app.unsent = Some(envelope),
+            // The server is shutting down.
+            Err(TrySendError::Disconnected(_)) => self.app.outbox = None,
+        }
+    }
+
+    pub(in crate::sim) fn drop_inbox(&mut self, audit: &mut Audit) {
+        self.read(usize::MAX, audit);
+        self.app.inbox = None;
+        self.notice_end();
+    }
+
+    /// The application has nothing more to say.
+    pub(in crate::sim) fn leave(&mut self) {
+        self.app.outbox = None;
+        self.app.unsent = None;
+        self.notice_end();
+    }
+
+    /// The application wants it to end at once. It may go on sending, in vain.
+    pub(in crate::sim) fn shut_down(&mut self, now: Duration) {
+        if self.app.stop.take().is_some() {
+            self.notice_end();
+            self.end_by = Some(now.max(self.paused_until) + LINGER + END_SLACK);
+        }
+    }
+
+    /// How many envelopes wait to be taken from the application.
+    pub(in crate::sim) fn unsent(&self) -> usize {
+        let waiting = self.app.outbox.as_ref().map_or(0, Sender::len);
+        waiting + usize::from(self.app.outbox.is_some() && self.app.unsent.is_some())
+    }
+}

@@ -1,0 +1,110 @@
+//! The seam between the threads and what carries their frames.
+//!
+//! The two threads of a server know nothing of libzmq: they send through an [`Outlet`] to each peer, take
+//! what comes out of one [`Inlet`], and the output thread wakes the input thread by a [`Waker`].
+//! [`zmq`] carries frames between machines, and [`memory`] between servers of one process, in virtual
+//! time and with every fault that a network has.
+//!
+//! A transport may lose, repeat and reorder frames: the link makes up for that. It must not block, but in
+//! [`Inlet::wait`].
+
+#[cfg(any(test, feature = "internals"))]
+pub(crate) mod memory;
+mod renewal;
+pub(crate) mod zmq;
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::envelope::Pid;
+use crate::event::Rejection;
+use crate::frame::Frame;
+use crate::wire::DecodeError;
+
+/// The way to one peer.
+pub(crate) trait Outlet: Send {
+    /// Hands over a frame, which may get lost.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be handed over any more until the way is [renewed](Self::renew).
+    fn send(&mut self, frame: Frame) -> io::Result<()>;
+
+    /// When the way counts as stuck, if the peer is known to have heard this server at `confirmed` and
+    /// not since. None if that cannot happen.
+    fn stuck_at(&self, confirmed: Duration) -> Option<Duration>;
+
+    /// Replaces the connection. What it had not delivered is gone.
+    fn renew(&mut self, now: Duration);
+
+    /// The process did not run for `pause`: the silence was its own.
+    fn handle_pause(&mut self, pause: Duration);
+
+    /// Closes the way, which for `linger` at most goes on sending what it was given.
+    fn close(self: Box<Self>, linger: Duration);
+}
+
+/// Where the frames of all peers come in.
+pub(crate) trait Inlet: Send {
+    /// The next frame that has come in, if any.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can come in any more.
+    fn receive(&mut self) -> io::Result<Option<Received>>;
+
+    /// Where the frame received last came from, if that is known.
+    fn last_address(&mut self) -> Option<IpAddr>;
+
+    /// Lets in, or refuses, the next connection that asks for it. None if there is no such.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can come in any more.
+    fn authenticate(&mut self) -> io::Result<Option<Outcome>>;
+
+    /// Waits until there is something to [receive](Self::receive) or to
+    /// [authenticate](Self::authenticate), the [`Waker`] wakes it, or the time is over, if there is one.
+    /// To be called when both have found nothing.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can come in any more.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// To be called instead of [`wait`](Self::wait) by whoever does not wait, so that connections that
+    /// ask meanwhile are noticed.
+    fn rearm(&mut self);
+}
+
+/// Ends the [wait](Inlet::wait) of an inlet, from another thread.
+pub(crate) trait Waker: Send {
+    /// A wait that has begun ends, or else the next one ends at once.
+    fn wake(&self);
+}
+
+/// What came in.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) frame: Result<Frame, DecodeError>,
+    pub(crate) speaker: Speaker,
+}
+
+/// Who sent a frame, as far as the transport knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// The cluster has no keys: whoever it says.
+    Unproven,
+    /// The peer whose key it has.
+    Proven(Pid),
+    /// Somebody who was not to get this far.
+    Unknown,
+}
+
+/// What became of a connection that wanted to come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Admitted,
+    Refused { reason: Rejection, address: Option<IpAddr> },
+}

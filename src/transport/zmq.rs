@@ -1,0 +1,59 @@
+//! The transport over libzmq: the only room that names `zmq`.
+//!
+//! A server has one [`ZmqInlet`], bound to its url, and one [`ZmqOutlet`] for each peer. Both are anonymous
+//! DEALERs that carry in one direction only: who speaks is told by the frames and, where the cluster has
+//! keys, proven by libzmq's own security, CURVE. The inlet is its server and the outlets are its clients.
+
+mod allocator;
+mod inlet;
+mod outlet;
+mod readiness;
+mod shared;
+mod version;
+mod waker;
+mod zap;
+
+pub(crate) use inlet::ZmqInlet;
+pub(crate) use outlet::{Destination, ZmqOutlet};
+pub use version::{Libzmq, libzmq};
+pub(crate) use waker::ZmqWaker;
+
+use std::io;
+
+use crate::key::SecretKey;
+
+/// How long a connection may take to introduce itself, in milliseconds.
+const HANDSHAKE_MS: i32 = 5_000;
+
+/// When the kernel asks whether a silent connection still lives, in seconds, and how often: the far
+/// side of a partition never says so itself.
+const KEEPALIVE_IDLE_S: i32 = 30;
+const KEEPALIVE_INTERVAL_S: i32 = 10;
+const KEEPALIVE_PROBES: i32 = 3;
+
+/// Where the sockets of one server live.
+#[derive(Clone)]
+pub(crate) struct Context(zmq::Context);
+
+impl Context {
+    pub(crate) fn new() -> Self {
+        allocator::keep_freed_memory();
+        Self(zmq::Context::new())
+    }
+}
+
+fn set_secret(socket: &zmq::Socket, secret: &SecretKey) -> io::Result<()> {
+    Ok(socket.set_curve_secretkey(secret.as_bytes())?)
+}
+
+/// Sets what the sockets of both directions have in common.
+fn set_common(socket: &zmq::Socket, url: &str) -> io::Result<()> {
+    socket.set_linger(0)?;
+    socket.set_ipv6(url.starts_with("tcp://["))?;
+    socket.set_handshake_ivl(HANDSHAKE_MS)?;
+    socket.set_tcp_keepalive(1)?;
+    socket.set_tcp_keepalive_idle(KEEPALIVE_IDLE_S)?;
+    socket.set_tcp_keepalive_intvl(KEEPALIVE_INTERVAL_S)?;
+    socket.set_tcp_keepalive_cnt(KEEPALIVE_PROBES)?;
+    Ok(())
+}

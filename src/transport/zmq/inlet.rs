@@ -1,0 +1,162 @@
+//! Where the frames of all peers come in, over libzmq.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::readiness::next_part;
+use super::waker::{WakeUps, ZmqWaker, wake_up_line};
+use super::zap::{self, ZapHandler};
+use super::{Context, set_common, set_secret, shared};
+use crate::key::Keyring;
+use crate::transport::{Inlet, Outcome, Received, Speaker};
+use crate::wire::{self, DecodeError, HEADER_LEN};
+
+/// Connections that may wait to be accepted.
+const LISTEN_BACKLOG: i32 = 1_024;
+
+/// How many messages libzmq reads ahead for each connection.
+const READ_AHEAD: i32 = 256;
+
+/// Where everything comes in.
+pub(crate) struct ZmqInlet {
+    socket: zmq::Socket,
+    zap: ZapHandler,
+    wake_ups: WakeUps,
+    /// Whether the cluster has keys.
+    curve: bool,
+    /// The header of the message received last.
+    last: Option<zmq::Message>,
+}
+
+impl ZmqInlet {
+    /// Listens on `url` for messages whose parts are no larger than `max_part` bytes, from whoever has
+    /// one of the keys, if there are any.
+    pub(crate) fn bind(
+        context: &Context,
+        url: &str,
+        max_part: usize,
+        keys: Option<&Keyring>,
+    ) -> io::Result<(Self, ZmqWaker)> {
+        let socket = context.0.socket(zmq::DEALER)?;
+        set_common(&socket, url)?;
+        socket.set_rcvhwm(READ_AHEAD)?;
+        socket.set_backlog(LISTEN_BACKLOG)?;
+        socket.set_maxmsgsize(i64::try_from(max_part.max(HEADER_LEN)).unwrap_or(i64::MAX))?;
+        let mut allowed_keys = HashMap::new();
+        if let Some(keys) = keys {
+            socket.set_curve_server(true)?;
+            set_secret(&socket, &keys.secret)?;
+            allowed_keys.extend(keys.peers.iter().map(|(pid, key)| (*key, *pid)));
+        }
+        let zap = ZapHandler::new(context, &socket, allowed_keys)?;
+        bind(&socket, url)?;
+        let (waker, wake_ups) = wake_up_line()?;
+        Ok((Self { socket, zap, wake_ups, curve: keys.is_some(), last: None }, waker))
+    }
+
+    /// The body that follows a header, if one does. More than that is no message of ours.
+    fn receive_body(&self, mut more: bool) -> io::Result<Result<Bytes, DecodeError>> {
+        if !more {
+            return Ok(Ok(Bytes::new()));
+        }
+        let body = next_part(&self.socket)?;
+        more = body.get_more();
+        if !more {
+            return Ok(Ok(shared::into_bytes(body)));
+        }
+        while more {
+            more = next_part(&self.socket)?.get_more();
+        }
+        Ok(Err(DecodeError::Parts))
+    }
+}
+
+impl Inlet for ZmqInlet {
+    fn receive(&mut self) -> io::Result<Option<Received>> {
+        let mut header = match self.socket.recv_msg(zmq::DONTWAIT) {
+            Ok(header) => header,
+            Err(zmq::Error::EAGAIN | zmq::Error::EINTR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let body = self.receive_body(header.get_more())?;
+        let frame = body.and_then(|body| wire::decode(&header, body));
+        let speaker = if self.curve { speaker(&mut header) } else { Speaker::Unproven };
+        self.last = Some(header);
+        Ok(Some(Received { frame, speaker }))
+    }
+
+    /// None also if it came from this machine by another way than TCP.
+    fn last_address(&mut self) -> Option<IpAddr> {
+        self.last.as_mut()?.gets("Peer-Address").and_then(zap::parse_address)
+    }
+
+    fn authenticate(&mut self) -> io::Result<Option<Outcome>> {
+        self.zap.handle()
+    }
+
+    /// The file descriptors of the sockets, on which this waits since that takes one system call instead
+    /// of five, show what comes next only to whoever has found nothing before.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let sources = self.zap.sources();
+        let mut items = [
+            self.wake_ups.poll_item(),
+            sources[0].poll_item()?,
+            sources[1].poll_item()?,
+            zmq::PollItem::from_fd(self.socket.get_fd()?, zmq::POLLIN),
+        ];
+        match zmq::poll(&mut items, timeout.map_or(-1, whole_millis)) {
+            Ok(_) | Err(zmq::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if items[0].is_readable() {
+            self.wake_ups.drain();
+        }
+        for (source, item) in sources.into_iter().zip(&items[1..]) {
+            if item.is_readable() {
+                source.rearm();
+            }
+        }
+        Ok(())
+    }
+
+    fn rearm(&mut self) {
+        self.zap.sources().into_iter().for_each(super::readiness::EdgeTriggered::rearm);
+    }
+}
+
+/// Whose key the connection has that a message came on.
+fn speaker(message: &mut zmq::Message) -> Speaker {
+    let pid = message.gets("User-Id").and_then(|user| user.parse().ok());
+    pid.map_or(Speaker::Unknown, Speaker::Proven)
+}
+
+/// `timeout` in milliseconds, rounded up, so that nobody wakes before it is over.
+fn whole_millis(timeout: Duration) -> i64 {
+    i64::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+}
+
+/// Binds to `url`. libzmq binds to addresses only: a host name is looked up here.
+fn bind(socket: &zmq::Socket, url: &str) -> io::Result<()> {
+    let host_and_port = url.strip_prefix("tcp://").unwrap_or_default();
+    let host = host_and_port.rsplit_once(':').map_or("", |(host, _)| host);
+    let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    if host.is_empty() || is_address {
+        return Ok(socket.bind(url)?);
+    }
+    let addresses = host_and_port.to_socket_addrs()?.filter(SocketAddr::is_ipv4);
+    let mut result = Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("the host name {host} has no IPv4 address"),
+    ));
+    for address in addresses {
+        match socket.bind(&format!("tcp://{address}")) {
+            Ok(()) => return Ok(()),
+            Err(error) => result = Err(error.into()),
+        }
+    }
+    result
+}

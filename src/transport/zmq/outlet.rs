@@ -1,0 +1,118 @@
+//! The way to one peer, over libzmq.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Context, set_common, set_secret, shared};
+use crate::envelope::Pid;
+use crate::frame::Frame;
+use crate::key::Keyring;
+use crate::transport::Outlet;
+use crate::transport::renewal::Renewal;
+use crate::wire;
+
+/// How long libzmq waits before it tries to connect again, in milliseconds: at first, and at most, as it
+/// waits longer each time.
+const RECONNECT_MS: i32 = 10;
+const RECONNECT_MAX_MS: i32 = 200;
+
+/// How long one attempt to connect may last, in milliseconds: after a partition the kernel's own
+/// attempts are many seconds apart.
+const CONNECT_MS: i32 = 1_000;
+
+/// How many messages wait to be sent to one peer. For a peer that reads nothing, and again and again asks
+/// for all there is, they would pile up without end.
+const SEND_AHEAD: u16 = 1 << 15;
+
+/// Where a peer is found, and how to tell that it is the peer.
+pub(crate) struct Destination {
+    pub(crate) peer: Pid,
+    pub(crate) url: String,
+    pub(crate) keys: Option<Arc<Keyring>>,
+}
+
+/// The way to one peer: a socket, and all it takes to replace it.
+pub(crate) struct ZmqOutlet {
+    context: Context,
+    destination: Destination,
+    socket: zmq::Socket,
+    /// How many messages the socket was given.
+    given: u64,
+    renewal: Renewal,
+}
+
+impl ZmqOutlet {
+    /// Makes a socket that connects to the peer in the background, and again whenever it has to.
+    pub(crate) fn connect(
+        context: &Context,
+        destination: Destination,
+        heartbeat: Duration,
+        peer_timeout: Duration,
+        now: Duration,
+    ) -> io::Result<Self> {
+        let socket = connect(context, &destination)?;
+        let renewal = Renewal::new(heartbeat, peer_timeout, now);
+        Ok(Self { context: context.clone(), destination, socket, given: 0, renewal })
+    }
+}
+
+impl Outlet for ZmqOutlet {
+    /// libzmq shares the body of the frame instead of copying it. A frame that finds
+    /// [too many](SEND_AHEAD) before it is lost.
+    fn send(&mut self, frame: Frame) -> io::Result<()> {
+        let header = wire::encode_header(&frame.header, &frame.payload);
+        let body = frame.payload.into_body();
+        let more = if body.is_empty() { 0 } else { zmq::SNDMORE };
+        match self.socket.send(&header[..], zmq::DONTWAIT | more) {
+            // A socket that takes nothing although it cannot be full is of no use any more.
+            Err(zmq::Error::EAGAIN) if self.given >= SEND_AHEAD.into() => return Ok(()),
+            sent => sent?,
+        }
+        if !body.is_empty() {
+            shared::send(&mut self.socket, body)?;
+        }
+        self.given += 1;
+        Ok(())
+    }
+
+    fn stuck_at(&self, confirmed: Duration) -> Option<Duration> {
+        Some(self.renewal.due(confirmed))
+    }
+
+    /// When the process has no room for another socket, the old one has to do until the next time.
+    fn renew(&mut self, now: Duration) {
+        if let Ok(socket) = connect(&self.context, &self.destination) {
+            self.socket = socket;
+            self.given = 0;
+        }
+        self.renewal.handle_renewal(now);
+    }
+
+    fn handle_pause(&mut self, pause: Duration) {
+        self.renewal.handle_pause(pause);
+    }
+
+    fn close(self: Box<Self>, linger: Duration) {
+        let millis = i32::try_from(linger.as_millis()).unwrap_or(i32::MAX);
+        // Without it the socket keeps the linger time it was made with: none.
+        let _ = self.socket.set_linger(millis);
+    }
+}
+
+fn connect(context: &Context, to: &Destination) -> io::Result<zmq::Socket> {
+    let socket = context.0.socket(zmq::DEALER)?;
+    set_common(&socket, &to.url)?;
+    socket.set_sndhwm(SEND_AHEAD.into())?;
+    socket.set_reconnect_ivl(RECONNECT_MS)?;
+    socket.set_reconnect_ivl_max(RECONNECT_MAX_MS)?;
+    socket.set_connect_timeout(CONNECT_MS)?;
+    if let Some(keys) = &to.keys {
+        let expected = keys.peers.get(&to.peer).ok_or(io::ErrorKind::NotFound)?;
+        socket.set_curve_serverkey(expected.as_bytes())?;
+        socket.set_curve_publickey(keys.secret.public_key().as_bytes())?;
+        set_secret(&socket, &keys.secret)?;
+    }
+    socket.connect(&to.url)?;
+    Ok(socket)
+}
