@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until_nobody_listens};
-use crate::process::{Finished, Process};
+use crate::process::{Finished, Process, untimed};
 
 const FIVE: [u32; 5] = [1, 2, 3, 4, 5];
 
@@ -37,13 +37,13 @@ fn five_servers_each_receive_four_broadcasts() {
 fn as_json_each_line_is_an_object_that_says_whose_it_is() {
     let Finished { code, stdout, stderr } = Cluster::of(&FIVE).node(&["--all", "--json"]).finish();
     assert_eq!((code, &stderr), (Some(0), &vec![]), "{stdout:#?}");
-    let mut said: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    let mut said: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for line in &stdout {
         let object: Value = serde_json::from_str(line).unwrap();
-        said.entry(object["pid"].as_u64().unwrap()).or_default().push(line);
+        said.entry(object["pid"].as_u64().unwrap()).or_default().push(untimed(line));
     }
     for (pid, lines) in said {
-        let place = |line: &str| lines.iter().position(|&said| said == line);
+        let place = |line: &str| lines.iter().position(|said| said == line);
         for other in FIVE.map(u64::from).into_iter().filter(|&other| other != pid) {
             let up = place(&format!(r#"{{"event":"up","pid":{pid},"peer":{other}}}"#));
             let message = place(&format!(
@@ -55,7 +55,8 @@ fn as_json_each_line_is_an_object_that_says_whose_it_is() {
         assert_eq!(messages.count(), 4, "{lines:#?}");
         let last =
             format!(r#"{{"event":"stopped","pid":{pid},"sent":4,"received":4,"undelivered":0}}"#);
-        assert_eq!(lines.last(), Some(&&*last));
+        assert!(lines[0].starts_with(&format!(r#"{{"event":"listening","pid":{pid},"url":"#)));
+        assert_eq!(lines.last(), Some(&last));
     }
 }
 

@@ -1,7 +1,9 @@
 //! Servers started each by itself, with nothing on stdin.
 
+use std::time::Instant;
+
 use crate::cluster::Cluster;
-use crate::process::{Finished, Process};
+use crate::process::{Finished, Process, time, untimed};
 
 #[test]
 fn five_processes_started_one_after_another_hear_each_other() {
@@ -26,9 +28,16 @@ fn five_processes_started_one_after_another_hear_each_other() {
 
 #[test]
 fn a_cluster_of_one_ends_by_itself() {
-    let Finished { code, stdout, stderr } = Cluster::of(&[7]).node(&["--pid=7", "--json"]).finish();
+    let cluster = Cluster::of(&[7]);
+    let Finished { code, stdout, stderr } = cluster.node(&["--pid=7", "--json"]).finish();
     assert_eq!((code, stderr), (Some(0), vec![]));
-    assert_eq!(stdout, [r#"{"event":"stopped","pid":7,"sent":0,"received":0,"undelivered":0}"#]);
+    let [listening, stopped] = &stdout[..] else { panic!("{stdout:#?}") };
+    let url = cluster.ipc(7);
+    assert_eq!(untimed(listening), format!(r#"{{"event":"listening","pid":7,"url":"{url}"}}"#));
+    assert_eq!(
+        untimed(stopped),
+        r#"{"event":"stopped","pid":7,"sent":0,"received":0,"undelivered":0}"#
+    );
 }
 
 #[test]
@@ -37,7 +46,22 @@ fn the_idle_timeout_ends_a_server_whose_peers_do_not_come() {
     let arguments = ["--pid=1", "--idle-timeout=0.1", "--linger=0.1", "--json"];
     let Finished { code, stdout, .. } = cluster.node(&arguments).finish();
     assert_eq!(code, Some(1), "{stdout:#?}");
-    assert!(stdout.last().unwrap().ends_with(r#""received":0,"undelivered":1}"#), "{stdout:#?}");
+    let last = untimed(stdout.last().unwrap());
+    assert!(last.ends_with(r#""received":0,"undelivered":1}"#), "{stdout:#?}");
+}
+
+#[test]
+fn a_line_of_json_tells_how_long_after_the_start_it_happened() {
+    let cluster = Cluster::of(&[1, 2]);
+    let started = Instant::now();
+    let first = cluster.node(&["--pid=1", "--json"]);
+    first.stdout.until("listening");
+    let stdout = cluster.node(&["--pid=2", "--json"]).finish().stdout;
+    let passed = started.elapsed().as_secs_f64();
+    assert!(stdout[0].starts_with(r#"{"event":"listening","pid":2,"#), "{stdout:#?}");
+    let times: Vec<_> = stdout.iter().map(|line| time(line)).collect();
+    assert!(times.is_sorted() && times[0] >= 0.0 && times[times.len() - 1] < passed, "{stdout:#?}");
+    assert_eq!(first.finish().code, Some(0));
 }
 
 #[test]

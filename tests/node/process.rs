@@ -9,6 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 /// How long a test waits for what must come. It is not reached unless something is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,4 +107,17 @@ impl Lines {
             Err(RecvTimeoutError::Timeout) => panic!("nothing more comes, nor an end"),
         }
     }
+}
+
+/// A line of `--json` without its time, which must be the last field.
+pub(crate) fn untimed(line: &str) -> String {
+    let (rest, _) = line.rsplit_once(r#","at":"#).unwrap_or_else(|| panic!("no time in {line}"));
+    time(line);
+    format!("{rest}}}")
+}
+
+/// The time of a line of `--json`, in seconds since the start of the server.
+pub(crate) fn time(line: &str) -> f64 {
+    let object: Value = serde_json::from_str(line).unwrap();
+    object["at"].as_f64().unwrap_or_else(|| panic!("the time in {line} is no number"))
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use raft_cluster::{Envelope, Event, Pid, Recipient, Report};
 use serde::{Serialize, Serializer};
@@ -11,6 +12,11 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum Line<'a> {
+    /// The first.
+    Listening {
+        pid: Pid,
+        url: &'a str,
+    },
     Message {
         pid: Pid,
         from: Pid,
@@ -61,6 +67,7 @@ pub(crate) enum Line<'a> {
         pid: Pid,
         text: String,
     },
+    /// The last.
     Stopped {
         pid: Pid,
         sent: u64,
@@ -105,6 +112,20 @@ impl<'a> Line<'a> {
             undelivered: report.undelivered(),
         }
     }
+
+    /// The line with the time since the start.
+    pub(crate) fn at(&self, elapsed: Duration) -> impl Serialize {
+        // A double holds whole microseconds exactly for longer than any server will run.
+        Timed { line: self, at: elapsed.as_micros() as f64 / 1e6 }
+    }
+}
+
+/// A line as it is written: `at` stands last, in seconds.
+#[derive(Serialize)]
+struct Timed<'a> {
+    #[serde(flatten)]
+    line: &'a Line<'a>,
+    at: f64,
 }
 
 /// `"broadcast"`, or the pid as a number.
@@ -144,6 +165,21 @@ mod tests {
             json(&Line::message(pid, &envelope)),
             r#"{"event":"message","pid":2,"from":3,"to":2,"msg_id":-7,"msg":"�not UTF-8"}"#
         );
+    }
+
+    #[test]
+    fn every_line_tells_its_time_in_seconds() {
+        let line = Line::Listening { pid: Pid::new(2), url: "ipc:///tmp/2" };
+        for (elapsed, at) in [
+            (Duration::from_nanos(12_345_678), "0.012345"),
+            (Duration::from_secs(3), "3.0"),
+            (Duration::from_micros(400_000_000_000_001), "400000000.000001"),
+        ] {
+            assert_eq!(
+                serde_json::to_string(&line.at(elapsed)).unwrap(),
+                format!(r#"{{"event":"listening","pid":2,"url":"ipc:///tmp/2","at":{at}}}"#)
+            );
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) fn run(
     config: &Config,
     pid: Pid,
 ) -> Result<ExitCode, Box<dyn Error>> {
+    let started = Instant::now();
     let (leave, told_to_leave) = bounded(1);
     interrupts::watch(leave.clone())?;
     let (IdleTimeout(idle_timeout), Seconds(linger)) = (arguments.idle_timeout, arguments.linger);
@@ -29,8 +30,8 @@ pub(crate) fn run(
         builder = builder.secret_key(keygen::load(path, pid)?);
     }
     let (Mailbox { outbox, inbox }, server) = builder.start()?;
-    let mut output = Output::new(pid, arguments.format());
-    output.started(server.url());
+    let mut output = Output::new(pid, arguments.format(), started);
+    output.listening(server.url());
 
     // The outbox is empty, so this does not wait; and it only fails where the inbox ends as well.
     let _ = outbox.send(Envelope::broadcast(arguments.message.clone()));

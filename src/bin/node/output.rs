@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
+use std::time::Instant;
 
 use raft_cluster::{Envelope, Event, Pid, Recipient, Report};
 
@@ -49,18 +50,20 @@ pub(crate) enum Format {
 pub(crate) struct Output {
     pid: Pid,
     format: Format,
+    started: Instant,
     stdout: Stdout,
 }
 
 impl Output {
-    pub(crate) fn new(pid: Pid, format: Format) -> Self {
-        Self { pid, format, stdout: Stdout::default() }
+    pub(crate) fn new(pid: Pid, format: Format, started: Instant) -> Self {
+        Self { pid, format, started, stdout: Stdout::default() }
     }
 
-    /// Says where the server listens, to whoever reads text.
-    pub(crate) fn started(&mut self, url: &str) {
-        if self.format == Format::Text {
-            self.text(&format!("server {} listens on {url}", self.pid));
+    /// Says where the server listens.
+    pub(crate) fn listening(&mut self, url: &str) {
+        match self.format {
+            Format::Json => self.json(&Line::Listening { pid: self.pid, url }),
+            Format::Text => self.text(&format!("server {} listens on {url}", self.pid)),
         }
     }
 
@@ -111,7 +114,7 @@ impl Output {
 
     fn json(&mut self, line: &Line) {
         // Neither a map nor a number in a line can fail to be JSON.
-        if let Ok(line) = serde_json::to_string(line) {
+        if let Ok(line) = serde_json::to_string(&line.at(self.started.elapsed())) {
             self.text(&line);
         }
     }
