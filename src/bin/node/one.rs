@@ -13,7 +13,7 @@ use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Report, Server};
 
 use crate::args::{Arguments, IdleTimeout, Seconds};
 use crate::output::Output;
-use crate::{INCOMPLETE, complain, interrupts, keygen, lead, terminal};
+use crate::{INCOMPLETE, chain, complain, interrupts, keygen, lead, terminal};
 
 /// Starts the server `pid` and stays until it has ended.
 pub(crate) fn run(
@@ -38,6 +38,7 @@ pub(crate) fn run(
     let peers = server.peers().to_vec();
     let typing = heed_stdin(&Input::of(arguments), outbox, leave, peers)?;
     let session = Session {
+        pid,
         output,
         inbox,
         events: server.events().clone(),
@@ -88,6 +89,7 @@ fn heed_stdin(
 
 /// All that a running server waits for.
 struct Session {
+    pid: Pid,
     output: Output,
     inbox: Receiver<Envelope>,
     events: Receiver<Event>,
@@ -154,16 +156,26 @@ impl Session {
     }
 
     fn finish(mut self) -> ExitCode {
+        let pid = self.pid;
         let report = self.ending.join();
         self.output.stopped(&report);
         let shown = self.output.finish();
+        if let Some(failure) = &report.failure {
+            complain(&format!("server {pid} has failed: {}", chain(failure)));
+        }
         if let Err(error) = &shown {
             complain(&format!("cannot write to stdout: {error}"));
         }
-        match report.all_acknowledged() && shown.is_ok() {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::from(INCOMPLETE),
-        }
+        ExitCode::from(status(&report, &shown))
+    }
+}
+
+/// What the program ends with: all is well only where the server worked to its end, all that it
+/// accepted was acknowledged, and all was shown.
+fn status(report: &Report, shown: &io::Result<()>) -> u8 {
+    match report.failure.is_none() && report.all_acknowledged() && shown.is_ok() {
+        true => 0,
+        false => INCOMPLETE,
     }
 }
 
@@ -201,5 +213,31 @@ impl Ending {
     /// What the server left behind. A panic of its threads goes on here.
     fn join(self) -> Report {
         self.thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_cluster::{PeerStats, Stats};
+
+    use super::*;
+
+    fn report(failure: Option<io::Error>, accepted: u64, acknowledged: u64) -> Report {
+        let mut peer = PeerStats::default();
+        (peer.accepted, peer.acknowledged) = (accepted, acknowledged);
+        let mut stats = Stats::default();
+        stats.peers = vec![peer];
+        let mut report = Report::default();
+        (report.failure, report.stats) = (failure, stats);
+        report
+    }
+
+    #[test]
+    fn a_server_whose_socket_failed_has_not_ended_well() {
+        let broken = || io::Error::other("the socket is broken");
+        assert_eq!(status(&report(None, 4, 4), &Ok(())), 0);
+        assert_eq!(status(&report(Some(broken()), 4, 4), &Ok(())), INCOMPLETE);
+        assert_eq!(status(&report(None, 4, 3), &Ok(())), INCOMPLETE);
+        assert_eq!(status(&report(None, 4, 4), &Err(broken())), INCOMPLETE);
     }
 }
