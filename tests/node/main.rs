@@ -6,6 +6,8 @@
 
 mod all;
 mod arguments;
+#[cfg(target_os = "linux")]
+mod children;
 mod cluster;
 mod interrupts;
 mod keys;

@@ -37,6 +37,13 @@ impl Process {
         signal::killpg(self.group, signal).unwrap();
     }
 
+    /// The number by which the system knows the process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn id(&self) -> Pid {
+        // It leads its group.
+        self.group
+    }
+
     /// Waits until the process has ended.
     pub(crate) fn status(&self) -> ExitStatus {
         self.exit.recv_timeout(PATIENCE).expect("the process ends")

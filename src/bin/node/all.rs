@@ -1,29 +1,21 @@
 //! `--all`: a child process for each server of the configuration.
-//!
-//! ```text
-//!                  ┌─ child 1 ─┐
-//!  leads ── stdin ─┤    …      ├─ stdout, stderr ── a thread each ── news ── the main thread
-//!                  └─ child 5 ─┘
-//! ```
 
 use std::env;
 use std::error::Error;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io;
 use std::mem;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::thread;
+use std::process::ExitCode;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use raft_cluster::{Config, Pid};
 
 use crate::args::Arguments;
-use crate::lead::Lead;
+use crate::children::{self, Ending, News, Process};
 use crate::output::{Format, Stdout};
-use crate::{INCOMPLETE, complain, interrupts};
+use crate::{INCOMPLETE, UNUSABLE, complain, interrupts};
 
 /// Starts every server of the configuration and stays until they have all ended. The exit status is
-/// the worst of theirs.
+/// the worst of theirs, where one that died counts as one that left something undelivered.
 pub(crate) fn run(arguments: &Arguments, config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(path) = arguments.secret_key.as_ref().filter(|path| !path.is_dir()) {
         return Err(format!(
@@ -37,10 +29,11 @@ pub(crate) fn run(arguments: &Arguments, config: &Config) -> Result<ExitCode, Bo
     interrupts::watch(leave)?;
     // Without a buffer a child feels it when nobody reads what it says.
     let (tell, news) = bounded(0);
-    let leads = config.pids().iter().map(|&pid| start(pid, &tell)).collect::<io::Result<_>>()?;
+    let processes =
+        config.pids().iter().map(|&pid| start(pid, &tell)).collect::<io::Result<_>>()?;
     drop(tell);
     let parent = Parent {
-        leads,
+        processes,
         leaving: false,
         stdout: Stdout::default(),
         format: arguments.format(),
@@ -51,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments, config: &Config) -> Result<ExitCode, Bo
 }
 
 struct Parent {
-    leads: Vec<Lead>,
+    processes: Vec<Process>,
     leaving: bool,
     stdout: Stdout,
     format: Format,
@@ -79,28 +72,24 @@ impl Parent {
             News::Stdout(pid, line) => {
                 let line = match self.format {
                     Format::Json => line,
-                    Format::Text => self.labelled(pid, &line),
+                    Format::Text => [self.label(pid).as_bytes(), &line].concat(),
                 };
                 self.stdout.write(&line);
                 if self.stdout.has_failed() {
                     self.leave();
                 }
             }
-            News::Stderr(pid, line) => {
-                // As with the program's own complaints, there is nowhere to say that this failed.
-                let _ = io::stderr().write_all(&self.labelled(pid, &line));
-            }
-            News::Ended(pid, status) => self.ended(pid, status),
+            News::Stderr(pid, line) => children::pass_complaint(&self.label(pid), &line),
+            News::Ended(pid, ending) => self.ended(pid, &ending),
         }
     }
 
-    fn ended(&mut self, pid: Pid, status: ExitStatus) {
-        let code = code(status);
-        self.worst = self.worst.max(code);
-        if status.signal().is_some() {
-            complain(&format!("server {pid} has ended by {status}"));
+    fn ended(&mut self, pid: Pid, ending: &Ending) {
+        self.worst = self.worst.max(ending.code());
+        if ending.promised().is_none() {
+            complain(&format!("server {pid} {ending}"));
         }
-        if code > INCOMPLETE {
+        if matches!(ending.promised(), None | Some(UNUSABLE)) {
             // It never was there, or never said goodbye: the others would wait for it for good.
             self.leave();
         }
@@ -109,13 +98,12 @@ impl Parent {
     /// Asks every child to leave, once.
     fn leave(&mut self) {
         if !mem::replace(&mut self.leaving, true) {
-            self.leads.iter_mut().for_each(Lead::leave);
+            self.processes.iter_mut().for_each(|process| process.lead.leave());
         }
     }
 
-    fn labelled(&self, pid: Pid, line: &[u8]) -> Vec<u8> {
-        let label = format!("[{:>width$}] ", pid.as_u32(), width = self.width);
-        [label.as_bytes(), line].concat()
+    fn label(&self, pid: Pid) -> String {
+        format!("[{:>width$}] ", pid.as_u32(), width = self.width)
     }
 
     fn finish(self) -> ExitCode {
@@ -130,70 +118,9 @@ impl Parent {
     }
 }
 
-/// The child's exit status, in the way of a shell when a signal ended it.
-fn code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
-}
-
-/// What the parent hears of a child. A line ends in a newline.
-enum News {
-    Stdout(Pid, Vec<u8>),
-    Stderr(Pid, Vec<u8>),
-    /// The last.
-    Ended(Pid, ExitStatus),
-}
-
-/// Starts the child that is to be server `pid`, and the threads that tell what it says.
-///
-/// It has a process group of its own, so that a terminal's Ctrl-C reaches only the parent, which
-/// passes it on.
-fn start(pid: Pid, tell: &Sender<News>) -> io::Result<Lead> {
-    let mut child = Command::new(env::current_exe()?)
-        .args(env::args_os().skip(1).filter(|argument| argument != "--all"))
-        .args(["--supervised", "--pid", &pid.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()?;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
-        return Err(io::Error::other("a child process has no pipes"));
-    };
-
-    let said = tell.clone();
-    let complaints = thread::Builder::new()
-        .name(format!("stderr of {pid}"))
-        .spawn(move || pass_on(stderr, |line| said.send(News::Stderr(pid, line)).is_ok()))?;
-    let said = tell.clone();
-    thread::Builder::new().name(format!("stdout of {pid}")).spawn(move || {
-        pass_on(stdout, |line| said.send(News::Stdout(pid, line)).is_ok());
-        let _ = complaints.join();
-        announce_end(pid, child, &said);
-    })?;
-    Ok(Lead::new(stdin))
-}
-
-/// Gives every line to `tell`, until the stream ends or `tell` says that nobody listens.
-fn pass_on(stream: impl Read, tell: impl Fn(Vec<u8>) -> bool) {
-    let mut stream = BufReader::new(stream);
-    let mut line = Vec::new();
-    while let Ok(1..) = stream.read_until(b'\n', &mut line) {
-        if !line.ends_with(b"\n") {
-            line.push(b'\n');
-        }
-        if !tell(mem::take(&mut line)) {
-            return;
-        }
-    }
-}
-
-fn announce_end(pid: Pid, mut child: Child, said: &Sender<News>) {
-    match child.wait() {
-        Ok(status) => {
-            let _ = said.send(News::Ended(pid, status));
-        }
-        Err(error) => complain(&format!("cannot learn how server {pid} ended: {error}")),
-    }
+/// Starts the child that is to be server `pid`.
+fn start(pid: Pid, tell: &Sender<News>) -> io::Result<Process> {
+    let arguments = env::args_os().skip(1).filter(|argument| argument != "--all");
+    let own = ["--supervised", "--pid", &pid.to_string()].map(Into::into);
+    Process::start(pid, arguments.chain(own), tell)
 }

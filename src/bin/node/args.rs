@@ -19,10 +19,8 @@ use crate::output::Format;
 #[derive(Debug, Parser)]
 #[command(name = "node", version = VERSION.as_str())]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(
-    after_help = "Exit status: 0 all messages were acknowledged, 1 some were not delivered, \
-                        2 bad arguments or configuration."
-)]
+#[command(after_help = "Exit status: 0 all messages were acknowledged, 1 some were not or a \
+                        server died, 2 bad arguments or configuration.")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) tool: Option<Tool>,

@@ -4,12 +4,13 @@
 //!  main ── args ──┬── one ── the server of one pid ◄── terminal (typed lines)
 //!                 │     ▲
 //!                 │     └─── lead: what the parent of `--all` says
-//!                 ├── all ── a child process for each server
+//!                 ├── all ── children: a process for each server
 //!                 └── keygen ── the keys of one server or of all
 //! ```
 
 mod all;
 mod args;
+mod children;
 mod interrupts;
 mod json;
 mod keygen;
