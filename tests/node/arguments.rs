@@ -10,8 +10,16 @@ use crate::process::Finished;
 #[test]
 fn a_wrong_argument_is_named() {
     let table: &[(&[&str], &str)] = &[
-        (&[], "--pid <N>|--all"),
+        (&[], "--pid <N>|--all|--demo"),
         (&["--pid", "1", "--all"], "cannot be used with"),
+        (&["--demo", "--pid", "1"], "'--demo' cannot be used with '--pid <N>'"),
+        (&["--all", "--demo"], "'--all' cannot be used with '--demo'"),
+        (&["--demo", "--config", "config.json"], "'--demo' cannot be used with '--config <FILE>'"),
+        (&["--demo", "--secret-key", "x"], "'--demo' cannot be used with '--secret-key <FILE>'"),
+        (&["--demo", "--message", "x"], "'--demo' cannot be used with '--message <TEXT>'"),
+        (&["--demo", "--idle-timeout", "1"], "'--demo' cannot be used with '--idle-timeout <SEC"),
+        (&["--demo", "--linger", "1"], "'--demo' cannot be used with '--linger <SECONDS>'"),
+        (&["--demo", "--json"], "'--demo' cannot be used with '--json'"),
         (&["--pid"], "--pid <N>"),
         (&["--pid", "one"], "'one'"),
         (&["--pid", "-1"], "-1"),
@@ -108,11 +116,11 @@ fn help_and_version_are_answers() {
     let Finished { code, stdout, stderr } = cluster.node(&["--help"]).finish();
     assert_eq!((code, stderr), (Some(0), vec![]));
     let help = stdout.join("\n");
-    let flags = "--pid --all --config --secret-key --message --idle-timeout --linger --json --help --version";
-    for flag in flags.split(' ') {
+    let flags = "--pid --all --demo --config --secret-key --message --idle-timeout --linger --json";
+    for flag in flags.split(' ').chain(["--help", "--version"]) {
         assert!(help.contains(flag), "{flag} is not in: {help}");
     }
-    assert!(!help.contains("supervised"), "{help}");
+    assert!(!help.contains("supervised") && !help.contains("dictated"), "{help}");
 }
 
 /// What `node` says on stderr when it refuses to run.

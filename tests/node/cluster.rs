@@ -107,12 +107,17 @@ fn open_pipe(path: PathBuf) -> File {
     pipe.recv_timeout(PATIENCE).expect("somebody reads the configuration")
 }
 
-/// Waits until nobody listens on the socket: a connection ends with the process at its other end.
+/// Waits until nobody listens on the socket.
 pub(crate) fn wait_until_nobody_listens(socket: &Path) {
-    while let Ok(mut connection) = UnixStream::connect(socket) {
-        connection.set_read_timeout(Some(PATIENCE)).unwrap();
-        if let Err(error) = connection.read_to_end(&mut Vec::new()) {
-            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{}: {error}", socket.display());
-        }
+    while let Ok(connection) = UnixStream::connect(socket) {
+        wait_for_the_end_of(connection);
+    }
+}
+
+/// Waits for the end of a connection, which comes with that of the process at its other end.
+pub(crate) fn wait_for_the_end_of(mut connection: UnixStream) {
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    if let Err(error) = connection.read_to_end(&mut Vec::new()) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{connection:?}: {error}");
     }
 }

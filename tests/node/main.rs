@@ -9,6 +9,7 @@ mod arguments;
 #[cfg(target_os = "linux")]
 mod children;
 mod cluster;
+mod demo;
 mod interrupts;
 mod keys;
 mod one;

@@ -24,7 +24,7 @@ fn a_closed_stdout_ends_the_server_in_order() {
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_an_error() {
     let full = || File::options().write(true).open("/dev/full").unwrap();
-    for arguments in [&["--pid=1"][..], &["--all"], &["--pid=1", "--json"]] {
+    for arguments in [&["--pid=1"][..], &["--all"], &["--pid=1", "--json"], &["--demo"]] {
         let cluster = Cluster::of(&[1]);
         let node = Process::spawn(cluster.command(arguments).stdout(full()));
         let Finished { code, stderr, .. } = node.finish();

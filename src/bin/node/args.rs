@@ -55,6 +55,10 @@ pub(crate) struct Arguments {
     /// This process is a child of `--all` and follows what it says on stdin.
     #[arg(long, hide = true, conflicts_with = "all")]
     pub(crate) supervised: bool,
+
+    /// This process is a child of `--demo` and sends what it says on stdin.
+    #[arg(long, hide = true, conflicts_with_all = ["all", "supervised"])]
+    pub(crate) dictated: bool,
 }
 
 #[derive(Debug, Args)]
@@ -67,7 +71,16 @@ struct Which {
     /// Start all servers of the configuration, each as a process, and end when they have ended.
     #[arg(long)]
     all: bool,
+
+    /// Tell a story with five servers of its own, one of which is killed and comes back. It needs
+    /// no configuration and takes some seconds.
+    #[arg(long, conflicts_with_all = OF_A_SERVER)]
+    demo: bool,
 }
+
+/// The arguments that say something about servers other than those of the demo.
+const OF_A_SERVER: [&str; 8] =
+    ["config", "secret_key", "message", "idle_timeout", "linger", "json", "supervised", "dictated"];
 
 /// What this program can do beside being a server.
 #[derive(Debug, Subcommand)]
@@ -122,11 +135,17 @@ pub(crate) enum Role {
     One(Pid),
     /// The parent of them all.
     All,
+    /// The parent of five others, and the teller of their story.
+    Demo,
 }
 
 impl Arguments {
     pub(crate) fn role(&self) -> Role {
-        self.which.pid.map_or(Role::All, |number| Role::One(Pid::new(number)))
+        match self.which.pid {
+            Some(number) => Role::One(Pid::new(number)),
+            None if self.which.demo => Role::Demo,
+            None => Role::All,
+        }
     }
 
     pub(crate) fn format(&self) -> Format {

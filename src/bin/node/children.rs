@@ -12,7 +12,8 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::mem;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crossbeam_channel::Sender;
@@ -32,6 +33,7 @@ pub(crate) enum News {
 /// The process of one server. Dropping it ends the process at once.
 pub(crate) struct Process {
     pub(crate) lead: Lead,
+    child: Arc<Mutex<Child>>,
 }
 
 impl Process {
@@ -56,20 +58,35 @@ impl Process {
         let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
             return Err(io::Error::other("a child process has no pipes"));
         };
+        let child = Arc::new(Mutex::new(child));
 
         let said = tell.clone();
         let complaints = thread::Builder::new()
             .name(format!("stderr of {pid}"))
             .spawn(move || pass_on(stderr, |line| said.send(News::Stderr(pid, line)).is_ok()))?;
-        let said = tell.clone();
+        let (said, ending) = (tell.clone(), Arc::clone(&child));
         thread::Builder::new().name(format!("stdout of {pid}")).spawn(move || {
             pass_on(stdout, |line| said.send(News::Stdout(pid, line)).is_ok());
             let _ = complaints.join();
-            let status = child.wait();
+            let status = lock(&ending).wait();
             let _ = said.send(News::Ended(pid, Ending(status)));
         })?;
-        Ok(Self { lead: Lead::new(stdin) })
+        Ok(Self { lead: Lead::new(stdin), child })
     }
+
+    /// The number by which the system knows the process.
+    pub(crate) fn id(&self) -> u32 {
+        lock(&self.child).id()
+    }
+
+    /// Ends the process by SIGKILL. One that has ended already stays as it is.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        lock(&self.child).kill()
+    }
+}
+
+fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives every line to `tell`, until the stream ends or `tell` says that nobody listens.

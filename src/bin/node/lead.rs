@@ -1,15 +1,19 @@
-//! The lead between the parent of `--all` and a child: a pipe, which is the child's stdin.
+//! The lead between a parent and its child: a pipe, which is the child's stdin.
 //!
-//! A byte on it asks the child to leave. Its end says that the parent is gone, however that came
-//! about, and ends the child at once: so not even `kill -9` on the parent leaves children behind.
+//! An empty line on it asks the child to leave; any other line, which only a child of `--demo` gets,
+//! is sent as if it had been typed. The end of the pipe says that the parent is gone, however that
+//! came about, and ends the child at once: so not even `kill -9` on the parent leaves children
+//! behind.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::process::{self, ChildStdin};
 use std::thread;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use raft_cluster::{Envelope, Pid};
 
 use crate::interrupts::INTERRUPTED;
+use crate::terminal;
 
 /// The parent's end. Dropping it ends the child at once.
 pub(crate) struct Lead(ChildStdin);
@@ -21,12 +25,21 @@ impl Lead {
 
     /// Asks the child to leave in order.
     pub(crate) fn leave(&mut self) {
+        self.write("\n");
+    }
+
+    /// Has a child of `--demo` send what would be typed in these lines. Each ends in a newline.
+    pub(crate) fn dictate(&mut self, lines: &str) {
+        self.write(lines);
+    }
+
+    fn write(&mut self, text: &str) {
         // It fails when the child has already ended.
-        let _ = self.0.write_all(b"\n");
+        let _ = self.0.write_all(text.as_bytes());
     }
 }
 
-/// The child's end: starts the thread that passes on to `leave` what the parent says on stdin.
+/// The end of a child of `--all`: starts the thread that passes on to `leave` what the parent says.
 pub(crate) fn follow(leave: Sender<()>) -> io::Result<()> {
     thread::Builder::new().name("lead".into()).spawn(move || {
         while let Ok(1..) = io::stdin().read(&mut [0]) {
@@ -35,4 +48,24 @@ pub(crate) fn follow(leave: Sender<()>) -> io::Result<()> {
         process::exit(INTERRUPTED)
     })?;
     Ok(())
+}
+
+/// The end of a child of `--demo`: starts the thread that puts what the parent dictates in the
+/// outbox. The channel that it returns ends, and the outbox with it, when the child is to leave.
+pub(crate) fn take_dictation(
+    outbox: Sender<Envelope>,
+    peers: Vec<Pid>,
+) -> io::Result<Receiver<()>> {
+    let (open, input) = bounded(0);
+    thread::Builder::new().name("dictation".into()).spawn(move || {
+        let mut open: Option<(Sender<()>, _)> = Some((open, outbox));
+        for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
+            let said = open.as_ref().filter(|_| !line.is_empty());
+            if said.is_none_or(|(_, outbox)| terminal::send(line, outbox, &peers).is_err()) {
+                open = None;
+            }
+        }
+        process::exit(INTERRUPTED)
+    })?;
+    Ok(input)
 }

@@ -3,14 +3,16 @@
 //! ```text
 //!  main ── args ──┬── one ── the server of one pid ◄── terminal (typed lines)
 //!                 │     ▲
-//!                 │     └─── lead: what the parent of `--all` says
-//!                 ├── all ── children: a process for each server
+//!                 │     └─── lead: what the parent says
+//!                 ├── all ───┬── children: a process for each server
+//!                 ├── demo ──┘
 //!                 └── keygen ── the keys of one server or of all
 //! ```
 
 mod all;
 mod args;
 mod children;
+mod demo;
 mod interrupts;
 mod json;
 mod keygen;
@@ -24,7 +26,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use raft_cluster::{Config, StartError};
+use raft_cluster::{Config, ConfigError, StartError};
 
 use args::{Arguments, Role, Tool};
 
@@ -49,15 +51,21 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(Tool::Keygen(keygen)) = &arguments.tool {
         return keygen::run(keygen);
     }
+    match arguments.role() {
+        Role::One(pid) => one::run(arguments, &configuration(arguments)?, pid),
+        Role::All => all::run(arguments, &configuration(arguments)?),
+        Role::Demo => demo::run(),
+    }
+}
+
+/// The configuration. Its warnings are on stderr by then.
+fn configuration(arguments: &Arguments) -> Result<Config, ConfigError> {
     let config = Config::load(&arguments.config)?;
     if !arguments.supervised {
         // Of a supervised server, the parent has read the same file and said the same.
         config.warnings().iter().for_each(|warning| complain(&warning.to_string()));
     }
-    match arguments.role() {
-        Role::One(pid) => one::run(arguments, &config, pid),
-        Role::All => all::run(arguments, &config),
-    }
+    Ok(config)
 }
 
 /// Help and version are answers and go to stdout; everything else clap has to say is a complaint.

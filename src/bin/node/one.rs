@@ -57,22 +57,28 @@ enum Input {
     Terminal,
     /// The parent says when to leave.
     Lead,
+    /// The parent says what to send, and when to leave.
+    Dictation,
     /// It is not read.
     Nothing,
 }
 
 impl Input {
     fn of(arguments: &Arguments) -> Self {
-        match (arguments.supervised, io::stdin().is_terminal()) {
-            (true, _) => Self::Lead,
-            (false, true) => Self::Terminal,
-            (false, false) => Self::Nothing,
+        if arguments.supervised {
+            Self::Lead
+        } else if arguments.dictated {
+            Self::Dictation
+        } else if io::stdin().is_terminal() {
+            Self::Terminal
+        } else {
+            Self::Nothing
         }
     }
 }
 
-/// Begins to read stdin. The channel that it returns ends with the typed input, and so does the
-/// outbox; where nobody types, the outbox ends here.
+/// Begins to read stdin. The channel that it returns ends with what is typed or dictated, and so
+/// does the outbox; where there is neither, the outbox ends here.
 fn heed_stdin(
     input: &Input,
     outbox: Sender<Envelope>,
@@ -81,6 +87,7 @@ fn heed_stdin(
 ) -> io::Result<Receiver<()>> {
     match input {
         Input::Terminal => return terminal::read_lines(outbox, peers),
+        Input::Dictation => return lead::take_dictation(outbox, peers),
         Input::Lead => lead::follow(leave)?,
         Input::Nothing => {}
     }

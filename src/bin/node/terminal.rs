@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 use std::str;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, SendError, Sender, bounded};
 use raft_cluster::{Bytes, Envelope, Pid};
 use thiserror::Error;
 
@@ -20,18 +20,26 @@ pub(crate) fn read_lines(outbox: Sender<Envelope>, peers: Vec<Pid>) -> io::Resul
     let (open, input) = bounded(0);
     thread::Builder::new().name("terminal".into()).spawn(move || {
         let _open: Sender<()> = open;
-        for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
-            match parse(line.into(), &peers) {
-                Err(error) => complain(&error.to_string()),
-                Ok(envelope) => {
-                    if outbox.send(envelope).is_err() {
-                        return;
-                    }
-                }
-            }
-        }
+        let mut lines = io::stdin().lock().split(b'\n').map_while(Result::ok);
+        let _ = lines.try_for_each(|line| send(line, &outbox, &peers));
     })?;
     Ok(input)
+}
+
+/// Puts what a line says in the outbox, or complains about the line. It fails when nothing more can
+/// be sent.
+pub(crate) fn send(
+    line: Vec<u8>,
+    outbox: &Sender<Envelope>,
+    peers: &[Pid],
+) -> Result<(), SendError<Envelope>> {
+    match parse(line.into(), peers) {
+        Ok(envelope) => outbox.send(envelope),
+        Err(error) => {
+            complain(&error.to_string());
+            Ok(())
+        }
+    }
 }
 
 /// Why a typed line is no message.
