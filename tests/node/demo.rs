@@ -42,7 +42,17 @@ impl Demo {
 }
 
 #[test]
-fn the_story_comes_true_and_its_table_is_balanced() {
+fn the_story_comes_true_within_ten_seconds_and_its_table_is_balanced() {
+    // That a machine stood still meanwhile says nothing of the program, and is not so each time.
+    let time = |_| {
+        let started = Instant::now();
+        the_story_comes_true();
+        started.elapsed()
+    };
+    assert!((0..3).map(time).any(|time| time < Duration::from_secs(10)));
+}
+
+fn the_story_comes_true() {
     let demo = Demo::start();
     let status = demo.node.status();
     let (stdout, stderr) = (demo.node.stdout.rest(), demo.node.stderr.rest());
@@ -72,17 +82,6 @@ fn the_story_comes_true_and_its_table_is_balanced() {
     let waiting = stdout.iter().find(|line| line.contains(" messages wait for server 3"));
     assert!(waiting.unwrap().contains("  1002 messages"), "{stdout:#?}");
     assert!(column("server 3, back", 1) >= 1002, "{stdout:#?}");
-}
-
-#[test]
-fn the_story_takes_ten_seconds_at_most() {
-    // That a machine stood still meanwhile says nothing of the program, and is not so each time.
-    let time = |_| {
-        let started = Instant::now();
-        assert_eq!(Demo::start().node.finish().code, Some(0));
-        started.elapsed()
-    };
-    assert!((0..3).map(time).any(|time| time < Duration::from_secs(10)));
 }
 
 /// The table at the end: for each row, what the process sent and received, and from whom.
