@@ -6,8 +6,8 @@
 //!  audit, table ◄── records ─────┴──────── news ◄────────┘
 //! ```
 //!
-//! Nothing in it is staged: a line is told once the servers have said so themselves, and in the end
-//! an audit compares what each of them received with what it was promised.
+//! Nothing in it is staged: a line says what the servers are told to do, or what they have reported
+//! themselves, and in the end an audit compares what each of them received with what it was promised.
 
 mod audit;
 mod cluster;
@@ -82,8 +82,8 @@ impl Story {
     /// Tells all of it, and returns what did not come true.
     fn tell(&mut self) -> Result<Vec<String>, Broken> {
         self.narrator.say(
-            "Five servers, each a process of its own. A line appears when the servers themselves\n\
-             report that it has happened.",
+            "Five servers, each a process of its own: what they are told to do, and what they report\n\
+             of it, as it happens.",
         )?;
         self.greet()?;
         self.kill()?;
