@@ -68,6 +68,9 @@ pub(crate) fn list(pids: &[Pid]) -> String {
 }
 
 /// Whom an [`Envelope`] is for.
+///
+/// There are these two and no others: a `match` over them needs no arm for what might come, and what a
+/// later version adds about who gets an envelope stands in a field of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recipient {
     /// One peer.
@@ -108,7 +111,19 @@ impl fmt::Display for Recipient {
 /// assert_eq!(envelope.msg_id, 7);
 /// assert_eq!(&envelope.msg[..], b"only for you");
 /// ```
+///
+/// It may get more fields, so it is made by [`to`](Self::to), [`broadcast`](Self::broadcast) and
+/// [`json`](Self::json), and taken apart with `..`; each field can be set by itself:
+///
+/// ```
+/// use raft_cluster::{Envelope, Pid};
+///
+/// let mut answer = Envelope::broadcast("I heard you");
+/// answer.to = Pid::new(2).into();
+/// let Envelope { to, msg, .. } = answer;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Envelope {
     /// Whom it is for.
     pub to: Recipient,

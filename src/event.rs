@@ -27,6 +27,7 @@ pub enum Event {
     /// The peer said goodbye: it sends nothing more.
     Left(Pid),
     /// The peer had to give up `count` messages to this server; the ones after them follow in the inbox.
+    #[non_exhaustive]
     Missed {
         /// Whose messages they were.
         from: Pid,
@@ -35,6 +36,7 @@ pub enum Event {
     },
     /// An envelope that this server gave up. One that was broadcast comes back once for each peer
     /// that it cannot reach.
+    #[non_exhaustive]
     Undeliverable {
         /// The peer it was for.
         peer: Pid,
@@ -130,6 +132,7 @@ pub enum Rejection {
     /// A connection proved that it has a key, but one that is not listed for any peer of this server.
     Stranger,
     /// A peer that has proved to be `actual` spoke as another server.
+    #[non_exhaustive]
     Impostor {
         /// Who it said it was.
         claimed: Pid,

@@ -161,7 +161,7 @@ mod wire;
 
 pub use bytes::Bytes;
 pub use config::{Config, ConfigError, ConfigPlace, ConfigWarning, UrlError};
-pub use crossbeam_channel::{Receiver, Sender};
+pub use crossbeam_channel::{self, Receiver, Sender};
 pub use envelope::{Envelope, Pid, Recipient};
 pub use event::{Event, Reason, Rejection};
 pub use key::{KeyError, KeyFileError, PublicKey, SecretKey};

@@ -29,7 +29,10 @@ use crate::stats::Stats;
 ///
 /// Either end can be moved out, cloned or dropped on its own. Dropping every outbox sender says that
 /// this server has nothing more to send; dropping the inbox, that it wants to hear nothing more.
+///
+/// It may get more fields: take it apart with `let Mailbox { outbox, inbox, .. } = mailbox`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Mailbox {
     /// Where to put what goes out. It blocks while it is full, which it stays while a living peer takes
     /// no more.

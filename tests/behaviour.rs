@@ -28,7 +28,7 @@ fn expected(plan: &Plan, receiver: u32) -> Vec<usize> {
 
 /// Sends the plan of server `own` and checks all that comes in against the others' plans.
 fn play(own: u32, mailbox: Mailbox, plans: &[Plan]) {
-    let Mailbox { outbox, inbox } = mailbox;
+    let Mailbox { outbox, inbox, .. } = mailbox;
     thread::scope(|scope| {
         scope.spawn(move || {
             for (place, to) in plans[own as usize - 1].iter().enumerate() {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use raft_cluster::{Envelope, Event, Mailbox, Pid, Reason, Server};
-use support::{BOUND, Cluster, Transport, await_event, receive};
+use support::{BOUND, Cluster, Transport, await_event, receive, sent_by};
 
 const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
@@ -26,7 +26,7 @@ fn when_the_outbox_is_dropped_first_what_it_held_is_sent_and_peers_are_still_hea
     let cluster = Cluster::new(2, Transport::Ipc);
     let (one, server_one) = cluster.start(1);
     let (two, server_two) = cluster.start(2);
-    let Mailbox { outbox, inbox } = one;
+    let Mailbox { outbox, inbox, .. } = one;
     for id in 0..1_000 {
         outbox.send(Envelope::broadcast("last words").with_id(id)).unwrap();
     }
@@ -65,7 +65,9 @@ fn when_the_inbox_is_dropped_first_peers_get_their_messages_back_and_wait_for_no
     }
     let two = sender.join().unwrap();
     let refused = server_two.events().iter().find_map(|event| match event {
-        Event::Undeliverable { peer, envelope, reason } => Some((peer, envelope.msg_id, reason)),
+        Event::Undeliverable { peer, envelope, reason, .. } => {
+            Some((peer, envelope.msg_id, reason))
+        }
         _ => None,
     });
     assert_eq!(refused, Some((ONE, 0, Reason::InboxClosed)));
@@ -127,8 +129,7 @@ fn shutdown_with_a_peer_that_never_existed_lingers_and_reports_its_envelopes() {
     let report = within(Duration::from_secs(10), || server_one.shutdown());
     assert!(start.elapsed() >= linger, "it gave the peer no time");
     let undelivered: Vec<_> = report.peers[0].undelivered.clone();
-    let sent: Vec<_> =
-        sent.into_iter().map(|envelope| Envelope { from: ONE, ..envelope }).collect();
+    let sent: Vec<_> = sent.into_iter().map(|envelope| sent_by(ONE, envelope)).collect();
     assert_eq!(report.peers[0].pid, TWO);
     assert!(undelivered == sent, "{} of {} are reported", undelivered.len(), sent.len());
     assert_eq!(report.undelivered(), 1_000);
@@ -212,7 +213,7 @@ fn an_ending_in_the_middle_of_heavy_traffic_loses_nothing() {
     thread::scope(|scope| {
         for (mailbox, server) in servers {
             scope.spawn(move || {
-                let Mailbox { outbox, inbox } = mailbox;
+                let Mailbox { outbox, inbox, .. } = mailbox;
                 let sender = thread::spawn(move || {
                     for id in 0..20_000 {
                         outbox

@@ -6,14 +6,19 @@ mod support;
 use std::time::Duration;
 
 use raft_cluster::{Envelope, Event, Pid, Reason, Recipient, Server};
-use support::{BOUND, Cluster, Transport, receive};
+use support::{BOUND, Cluster, Transport, receive, sent_by};
 
 const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
 
-fn undeliverable(peer: Pid, envelope: Envelope, reason: Reason) -> Event {
-    let envelope = Envelope { from: ONE, ..envelope };
-    Event::Undeliverable { peer, envelope, reason }
+/// Waits until this envelope has come back.
+fn assert_refused(server: &Server, peer: Pid, envelope: Envelope, reason: Reason) {
+    match next_refusal(server) {
+        Event::Undeliverable { peer: to, envelope: back, reason: why, .. } => {
+            assert_eq!((to, back, why), (peer, sent_by(ONE, envelope), reason));
+        }
+        event => panic!("{event:?}"),
+    }
 }
 
 /// The next event that is not about peers coming and going.
@@ -78,12 +83,11 @@ fn a_message_at_the_limit_passes_and_one_above_it_comes_back() {
             one.outbox.send(envelope.clone()).unwrap();
         }
         for mailbox in [&two, &three] {
-            assert_eq!(receive(mailbox), Envelope { from: ONE, ..at.clone() });
-            assert_eq!(receive(mailbox), Envelope { from: ONE, ..after.clone() });
+            assert_eq!(receive(mailbox), sent_by(ONE, at.clone()));
+            assert_eq!(receive(mailbox), sent_by(ONE, after.clone()));
         }
         for peer in [TWO, Pid::new(3)] {
-            let event = next_refusal(&server_one);
-            assert_eq!(event, undeliverable(peer, above.clone(), Reason::TooLarge));
+            assert_refused(&server_one, peer, above.clone(), Reason::TooLarge);
         }
         drop(one);
         let report = server_one.shutdown();
@@ -101,12 +105,10 @@ fn a_message_larger_than_the_recipient_allows_comes_back() {
     one.outbox.send(large.clone().with_id(1)).unwrap();
     let builder = Server::builder(&cluster.config, TWO).idle_timeout(None).max_message(100_000);
     let (two, server_two) = builder.start().unwrap();
-    let event = next_refusal(&server_one);
-    assert_eq!(event, undeliverable(TWO, large.clone().with_id(1), Reason::TooLarge));
+    assert_refused(&server_one, TWO, large.clone().with_id(1), Reason::TooLarge);
     one.outbox.send(large.clone().with_id(2)).unwrap();
     one.outbox.send(Envelope::to(TWO, "small")).unwrap();
-    let event = next_refusal(&server_one);
-    assert_eq!(event, undeliverable(TWO, large.with_id(2), Reason::TooLarge));
+    assert_refused(&server_one, TWO, large.with_id(2), Reason::TooLarge);
     assert_eq!(receive(&two).msg, "small");
     assert_eq!(server_two.stats().peer(ONE).unwrap().missed, 2);
 }
@@ -120,8 +122,7 @@ fn a_message_for_nobody_comes_back() {
         for size in [3, 100_000] {
             let envelope = Envelope::to(nobody, vec![0; size]);
             one.outbox.send(envelope.clone()).unwrap();
-            let event = next_refusal(&server_one);
-            assert_eq!(event, undeliverable(nobody, envelope, Reason::NoSuchPeer));
+            assert_refused(&server_one, nobody, envelope, Reason::NoSuchPeer);
         }
     }
     one.outbox.send(Envelope::broadcast("goes on")).unwrap();
@@ -138,8 +139,9 @@ fn a_late_server_gets_all_that_was_sent_to_it() {
     let (two, _server_two) = cluster.start(2);
     for place in 0..10_000 {
         let to = if place % 3 == 0 { Recipient::Broadcast } else { Recipient::Peer(Pid::new(3)) };
-        let envelope = Envelope::broadcast(format!("{place}")).with_id(place);
-        one.outbox.send(Envelope { to, ..envelope }).unwrap();
+        let mut envelope = Envelope::broadcast(format!("{place}")).with_id(place);
+        envelope.to = to;
+        one.outbox.send(envelope).unwrap();
     }
     // The early server has its part before the late one starts.
     for place in (0..10_000).step_by(3) {

@@ -195,7 +195,8 @@ fn status_of(mailbox: &Mailbox) -> Status {
 fn await_undeliverable(server: &Server) -> i64 {
     loop {
         let event = server.events().recv_timeout(BOUND).expect("a message comes back");
-        if let Event::Undeliverable { peer: THREE, envelope, reason: Reason::PeerDown } = event {
+        if let Event::Undeliverable { peer: THREE, envelope, reason: Reason::PeerDown, .. } = event
+        {
             return envelope.msg_id;
         }
     }

@@ -65,8 +65,9 @@ fn spawn_between(inboxes: Vec<Sender<Envelope>>) -> Sender<Envelope> {
 
 impl Transmit for Outgoing {
     fn transmit(&mut self, number: u64) -> Result<()> {
-        let envelope = Envelope::broadcast(self.message.clone()).with_id(i64::try_from(number)?);
-        Ok(self.outbox.send(Envelope { from: self.from, ..envelope })?)
+        let mut envelope = Envelope::broadcast(self.message.clone());
+        envelope.from = self.from;
+        Ok(self.outbox.send(envelope.with_id(i64::try_from(number)?))?)
     }
 }
 

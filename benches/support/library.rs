@@ -75,13 +75,9 @@ impl Contender for WithKeys {
 
 impl Transmit for Outgoing {
     fn transmit(&mut self, number: u64) -> Result<()> {
-        let envelope = Envelope {
-            to: self.recipient,
-            from: Pid::default(),
-            msg_id: i64::try_from(number)?,
-            msg: self.message.clone(),
-        };
-        Ok(self.outbox.send(envelope)?)
+        let mut envelope = Envelope::broadcast(self.message.clone());
+        envelope.to = self.recipient;
+        Ok(self.outbox.send(envelope.with_id(i64::try_from(number)?))?)
     }
 }
 
@@ -120,7 +116,7 @@ fn station((mailbox, server): (Mailbox, Server), layout: &Layout) -> StationOf<L
         [only] => Recipient::Peer(only),
         _ => Recipient::Broadcast,
     };
-    let Mailbox { outbox, inbox } = mailbox;
+    let Mailbox { outbox, inbox, .. } = mailbox;
     let message = Bytes::from(vec![7; layout.size]);
     let transmitter = Outgoing { outbox, recipient, message };
     Station { transmitter, receiver: Incoming { inbox, server } }

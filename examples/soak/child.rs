@@ -23,7 +23,7 @@ pub(crate) fn play(role: &Role) -> Result<()> {
     let config: Config = role.config.parse()?;
     let pid = config.pids()[role.server];
     let (mailbox, server) = Server::builder(&config, pid).idle_timeout(None).start()?;
-    let Mailbox { outbox, inbox } = mailbox;
+    let Mailbox { outbox, inbox, .. } = mailbox;
     let (finish, finishing) = bounded(0);
     thread::spawn(move || obey(finish));
     let tally = thread::scope(|scope| {

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use raft_cluster::{Pid, Rejection};
-
 use crate::forged::{Header, SINGLE, batch_of_one};
 use crate::siege::{Reach, Siege};
 use crate::support::load::EndOnDrop;
@@ -83,7 +81,7 @@ fn with_keys_nobody_floods_in_a_peers_name() {
     }
     let mut siege = Siege::with_keys();
     let socket = siege.attacker(siege.insider(), zmq::DEALER);
-    let reason = Rejection::Impostor { claimed: Pid::new(2), actual: Pid::new(3) };
+    let reason = "server 3, as its key proves, spoke as server 2";
     under_flood(socket, &from(2), || {
         siege.assert_serving();
         siege.await_report(|report| report.rejections(reason) > 1_000);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio, exit};
@@ -12,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, never, select, unbounded};
-use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Rejection, Server};
+use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Server};
 use serde::{Deserialize, Serialize};
 
 use crate::support::BOUND;
@@ -62,7 +63,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn rejections(&self, reason: Rejection) -> u64 {
+    pub fn rejections(&self, reason: impl Display) -> u64 {
         self.reasons.get(&reason.to_string()).copied().unwrap_or(0)
     }
 }

@@ -68,7 +68,7 @@ pub fn under_load(
     let over = AtomicBool::new(false);
     let (sent, audits, events) = thread::scope(|scope| {
         let mut threads = Vec::new();
-        for (Mailbox { outbox, inbox }, server) in mailboxes.into_iter().zip(&servers) {
+        for (Mailbox { outbox, inbox, .. }, server) in mailboxes.into_iter().zip(&servers) {
             let over = &over;
             let sending = scope.spawn(move || broadcast(&outbox, bytes, over));
             let receiving = scope.spawn(move || receive(&inbox, total, bytes));

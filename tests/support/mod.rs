@@ -75,6 +75,12 @@ pub fn receive(mailbox: &Mailbox) -> Envelope {
     mailbox.inbox.recv_timeout(BOUND).expect("an envelope comes in")
 }
 
+/// The envelope as it comes out of an inbox, or back to the outbox it was put in: with its sender.
+pub fn sent_by(pid: Pid, mut envelope: Envelope) -> Envelope {
+    envelope.from = pid;
+    envelope
+}
+
 /// Waits for the event, and returns those before it.
 pub fn await_event(events: &Receiver<Event>, wanted: &Event) -> Vec<Event> {
     let mut before = Vec::new();

@@ -78,7 +78,7 @@ pub(crate) enum Line<'a> {
 
 impl<'a> Line<'a> {
     pub(crate) fn message(pid: Pid, envelope: &'a Envelope) -> Self {
-        let Envelope { to, from, msg_id, ref msg } = *envelope;
+        let Envelope { to, from, msg_id, ref msg, .. } = *envelope;
         Self::Message { pid, from, to, msg_id, msg: String::from_utf8_lossy(msg) }
     }
 
@@ -88,8 +88,8 @@ impl<'a> Line<'a> {
             Event::Down(peer) => Self::Down { pid, peer },
             Event::Restarted(peer) => Self::Restarted { pid, peer },
             Event::Left(peer) => Self::Left { pid, peer },
-            Event::Missed { from, count } => Self::Missed { pid, from, count },
-            Event::Undeliverable { peer, ref envelope, reason } => Self::Undeliverable {
+            Event::Missed { from, count, .. } => Self::Missed { pid, from, count },
+            Event::Undeliverable { peer, ref envelope, reason, .. } => Self::Undeliverable {
                 pid,
                 peer,
                 to: envelope.to,
@@ -138,9 +138,14 @@ fn recipient<S: Serializer>(to: &Recipient, serializer: S) -> Result<S::Ok, S::E
 
 #[cfg(test)]
 mod tests {
-    use raft_cluster::Reason;
+    use std::time::Duration;
+
+    use raft_cluster::{Config, Reason, Server};
 
     use super::*;
+
+    /// Longer than anything takes on a busy machine.
+    const BOUND: Duration = Duration::from_secs(60);
 
     fn json(line: &Line) -> String {
         serde_json::to_string(line).unwrap()
@@ -193,26 +198,42 @@ mod tests {
         ] {
             assert_eq!(of_event(&event), format!(r#"{{"event":"{name}","pid":2,"peer":1}}"#));
         }
-        assert_eq!(
-            of_event(&Event::Missed { from: peer, count: 9 }),
-            r#"{"event":"missed","pid":2,"from":1,"count":9}"#
-        );
+    }
+
+    /// The first event of this kind.
+    fn await_event(server: &Server, is_wanted: impl Fn(&Event) -> bool) -> Event {
+        let mut events = std::iter::from_fn(|| server.events().recv_timeout(BOUND).ok());
+        events.find(is_wanted).expect("the event comes")
     }
 
     #[test]
-    fn what_comes_back_shows_the_message_and_the_reason() {
-        let peer = Pid::new(1);
-        let event = Event::Undeliverable {
-            peer,
-            envelope: Envelope::to(peer, "late").with_id(4),
-            reason: Reason::InboxClosed,
+    fn what_comes_back_and_what_is_missed_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = |pid| format!("ipc://{}/{pid}", folder.path().display());
+        let servers = serde_json::json!([
+            {"mypid": 1, "url": url(1)}, {"mypid": 2, "url": url(2)}]);
+        let text = serde_json::json!({"object": {"total": 2, "Servers": servers}}).to_string();
+        let config: Config = text.parse().unwrap();
+        let start = |pid| {
+            let builder = Server::builder(&config, Pid::new(pid)).idle_timeout(None).window(0);
+            let heartbeat = Duration::from_millis(10);
+            builder.heartbeat(heartbeat).peer_timeout(heartbeat * 5).start().unwrap()
         };
-        let reason = Reason::InboxClosed;
+        let (one, server_one) = start(1);
+        let envelope = |id| Envelope::to(Pid::new(2), "late").with_id(id);
+        // One waits for a peer that is not there, and with it the window is full.
+        one.outbox.send(envelope(3)).unwrap();
+        one.outbox.send(envelope(4)).unwrap();
+        let event = await_event(&server_one, |event| matches!(event, Event::Undeliverable { .. }));
+        let reason = Reason::PeerDown;
         assert_eq!(
-            of_event(&event),
+            json(&Line::event(Pid::new(1), &event)),
             format!(
-                r#"{{"event":"undeliverable","pid":2,"peer":1,"to":1,"msg_id":4,"msg":"late","reason":"{reason}"}}"#
+                r#"{{"event":"undeliverable","pid":1,"peer":2,"to":2,"msg_id":4,"msg":"late","reason":"{reason}"}}"#
             )
         );
+        let (_two, server_two) = start(2);
+        let event = await_event(&server_two, |event| matches!(event, Event::Missed { .. }));
+        assert_eq!(of_event(&event), r#"{"event":"missed","pid":2,"from":1,"count":1}"#);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn run(
     if let Some(path) = &arguments.secret_key {
         builder = builder.secret_key(keygen::load(path, pid)?);
     }
-    let (Mailbox { outbox, inbox }, server) = builder.start()?;
+    let (Mailbox { outbox, inbox, .. }, server) = builder.start()?;
     let mut output = Output::new(pid, arguments.format(), started);
     output.listening(server.url());
 
