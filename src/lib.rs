@@ -1,4 +1,5 @@
-//! Connects the servers of a fixed cluster with each other, over libzmq.
+//! Connects the servers of a fixed cluster with each other, over libzmq. It is the messaging *under* a
+//! Raft, not a Raft: it elects no leader and keeps no log.
 //!
 //! The cluster is a JSON file that lists every server's pid and url. Each server has an **outbox** and an
 //! **inbox**, both crossbeam channels: what is put in the outbox goes to one peer or, as a broadcast, to
@@ -29,13 +30,17 @@
 //! mailbox.outbox.send(Envelope::broadcast("hello there"))?;
 //! mailbox.outbox.send(Envelope::to(Pid::new(2), "only for you").with_id(7))?;
 //! drop(mailbox.outbox);                                          // nothing more to say
-//! for envelope in &mailbox.inbox {                               // ends when the peers have left too
+//! for envelope in &mailbox.inbox {                               // ends 2 s after the last, at the latest
 //!     println!("{} said {:?}", envelope.from, envelope.msg);
 //! }
 //! let report = server.join();                                    // both threads have ended
 //! assert!(report.all_acknowledged());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! The inbox ends when this server and all its peers have left, and **by default also once nothing has
+//! arrived for two seconds**. A server that is to stay has no idle timeout:
+//! `Server::builder(&config, pid).idle_timeout(None).start()`.
 //!
 //! # Guarantees
 //!
@@ -65,7 +70,10 @@
 //!
 //! Both ends of a [`Mailbox`] can be cloned and sent to other threads, as all crossbeam channels: many
 //! threads may fill one outbox, and several may share the work of one inbox. The library itself runs two
-//! threads for each server, and the one of libzmq.
+//! threads for each server, beside the one that libzmq has.
+//!
+//! All of [`crossbeam_channel`] is re-exported, so that `select!` over an inbox and channels of your own
+//! is sure to be of the same version.
 //!
 //! # Ending
 //!
@@ -75,8 +83,9 @@
 //! and wait for nobody. [`Server::join`] waits for the natural end, [`Server::shutdown`] and dropping the
 //! [`Server`] bring it about.
 //!
-//! A peer that was never heard has not left: a server whose outbox is dropped waits for it, unless it has
-//! an [idle timeout](Builder::idle_timeout), as it has by default.
+//! The inbox also ends on the [idle timeout](Builder::idle_timeout): by default, once no envelope has come
+//! for two seconds. A server without one stays until its peers have left or it is shut down; a peer that
+//! was never heard has not left, and is waited for.
 //!
 //! # Security
 //!
@@ -102,11 +111,16 @@
 //! system's libzmq has, and the README says how to link that. [`libzmq()`] tells which one is linked. Where
 //! the protection ends, and how to change a key, is in SECURITY.md.
 //!
-//! # How it lies
+//! # Architecture
 //!
-//! One way through: outbox → output → link → wire → socket → *network* → socket → wire → link → input →
-//! inbox. The link is the protocol of one direction between two servers: a state machine without I/O,
-//! clock or threads.
+//! An envelope's way: outbox → output → link → wire → transport → *network* → transport → wire → link →
+//! input → inbox. The link is the protocol of one direction between two servers: a state machine without
+//! I/O, clock or threads. `ARCHITECTURE.md` in the repository tells it all, and how to change what.
+//!
+//! # Platforms
+//!
+//! Linux and macOS. On Windows the library alone compiles, with `default-features = false`; nothing tests
+//! it there, and the file of a secret key is not checked for who can read it.
 
 #![warn(
     // An I/O thread that panics takes a server down: what can fail says so in its type.
@@ -132,6 +146,12 @@
         clippy::cast_sign_loss
     )
 )]
+
+#[cfg(all(not(unix), feature = "cli"))]
+compile_error!(
+    "the `node` program needs Unix and does not build on Windows: depend on the library alone, with \
+     `default-features = false`"
+);
 
 mod clock;
 mod config;
@@ -169,3 +189,8 @@ pub use report::{PeerReport, Report};
 pub use server::{Builder, Mailbox, Server, StartError};
 pub use stats::{Dropped, PeerState, PeerStats, Stats};
 pub use transport::zmq::{Libzmq, libzmq};
+
+/// The examples of the README, so that they are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

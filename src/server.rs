@@ -38,7 +38,7 @@ pub struct Mailbox {
     /// no more.
     pub outbox: Sender<Envelope>,
     /// Where what came in is found. It ends when this server is leaving and its peers have left too, or
-    /// on the idle timeout.
+    /// on the idle timeout: by default, after 2 s without an envelope.
     pub inbox: Receiver<Envelope>,
 }
 
@@ -91,9 +91,24 @@ impl Server {
     ///
     /// It is bound to its url when this returns.
     ///
+    /// # The inbox ends after two seconds of silence
+    ///
+    /// By default there is an [idle timeout](Builder::idle_timeout): once no envelope has entered the
+    /// inbox for 2 s, also right after the start, the inbox ends, and a loop over it with it. What peers
+    /// send from then on comes back to them as undeliverable. A server that is to stay switches it off:
+    ///
+    /// ```no_run
+    /// use raft_cluster::{Config, Pid, Server};
+    ///
+    /// let config = Config::load("config.json")?;
+    /// let (mailbox, server) = Server::builder(&config, Pid::new(1)).idle_timeout(None).start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// When the pid is not listed, or its url cannot be bound: see [`StartError`].
+    /// When the pid is not listed, its url cannot be bound, or the configuration has keys, which only a
+    /// [`builder`](Self::builder) takes: see [`StartError`].
     pub fn start(config: &Config, pid: Pid) -> Result<(Mailbox, Self), StartError> {
         Self::builder(config, pid).start()
     }
