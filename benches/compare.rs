@@ -31,7 +31,7 @@ use compare::rows::Effort;
 use compare::{footprint, picture, rows, table};
 use support::Result;
 
-/// The picture that the README shows.
+/// The picture in `docs/performance.md`.
 const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/compare.svg");
 
 /// Compares the library with libzmq used the plain way.
