@@ -69,8 +69,8 @@ pub(crate) fn list(pids: &[Pid]) -> String {
 
 /// Whom an [`Envelope`] is for.
 ///
-/// There are these two and no others: a `match` over them needs no arm for what might come, and what a
-/// later version adds about who gets an envelope stands in a field of its own.
+/// There are these two and no others: a `match` over them needs no arm for what might come, and
+/// what a later version adds about who gets an envelope stands in a field of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recipient {
     /// One peer.
@@ -96,11 +96,11 @@ impl fmt::Display for Recipient {
 
 /// A message with its addresses: what goes into the outbox and comes out of the inbox.
 ///
-/// The library never looks into `msg`, and `msg_id` is the application's own: it tells repeats by it
-/// when a peer restarts. Ids that count up, or stay the same, take no room on the way.
+/// The library never looks into `msg`, and `msg_id` is the application's own: it tells repeats by
+/// it when a peer restarts. Ids that count up, or stay the same, take no room on the way.
 ///
-/// An envelope out of the inbox shares the buffer of the whole frame it came in, up to 256 KiB or so,
-/// and keeps that buffer alive. Whoever keeps a small message for long should copy it:
+/// An envelope out of the inbox shares the buffer of the whole frame it came in, up to 256 KiB or
+/// so, and keeps that buffer alive. Whoever keeps a small message for long should copy it:
 /// `Bytes::copy_from_slice(&envelope.msg)`.
 ///
 /// ```

@@ -1,4 +1,5 @@
-//! What happens around a server: its peers come and go, envelopes cannot be delivered, strangers knock.
+//! What happens around a server: its peers come and go, envelopes cannot be delivered, connections
+//! and frames are refused.
 
 mod sink;
 
@@ -10,11 +11,12 @@ pub(crate) use sink::EventSink;
 
 /// Something the application may want to know, out of [`Server::events`](crate::Server::events).
 ///
-/// For one process of a peer, [`Up`](Event::Up) is on the channel before its first envelope is in the
-/// inbox, and an earlier process's [`Down`](Event::Down) or [`Restarted`](Event::Restarted) before that.
+/// For one process of a peer, [`Up`](Event::Up) is on the channel before its first envelope is in
+/// the inbox, and an earlier process's [`Down`](Event::Down) or [`Restarted`](Event::Restarted)
+/// before that.
 ///
-/// The channel holds 1,024 events. The library never waits for the application to read them: what does
-/// not fit is counted in [`Stats::events_missed`](crate::Stats::events_missed).
+/// The channel holds 1,024 events. The library never waits for the application to read them: what
+/// does not fit is counted in [`Stats::events_missed`](crate::Stats::events_missed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -26,7 +28,8 @@ pub enum Event {
     Restarted(Pid),
     /// The peer said goodbye: it sends nothing more.
     Left(Pid),
-    /// The peer had to give up `count` messages to this server; the ones after them follow in the inbox.
+    /// The peer had to give up `count` messages to this server; the ones after them follow in the
+    /// inbox.
     #[non_exhaustive]
     Missed {
         /// Whose messages they were.
@@ -52,8 +55,8 @@ pub enum Event {
         reason: Rejection,
         /// Where it came from, if that is known.
         address: Option<IpAddr>,
-        /// How many were refused for this reason, and came from there, since the last such event, this
-        /// one included.
+        /// How many were refused for this reason, and came from there, since the last such event,
+        /// this one included.
         count: u64,
     },
 }
@@ -90,7 +93,8 @@ impl fmt::Display for Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The recipient is not a peer: it is not listed in the configuration, or is this server itself.
+    /// The recipient is not a peer: it is not listed in the configuration, or is this server
+    /// itself.
     NoSuchPeer,
     /// The message is larger than this server or its recipient allows.
     TooLarge,
@@ -129,7 +133,8 @@ pub enum Rejection {
     Conflict(Pid),
     /// It acknowledges what was never sent to this peer.
     FalseAcknowledgement(Pid),
-    /// A connection proved that it has a key, but one that is not listed for any peer of this server.
+    /// A connection proved that it has a key, but one that is not listed for any peer of this
+    /// server.
     Stranger,
     /// A peer that has proved to be `actual` spoke as another server.
     #[non_exhaustive]
@@ -139,10 +144,11 @@ pub enum Rejection {
         /// Whose key it has.
         actual: Pid,
     },
-    /// A connection is not secured as this server is: one of the two has keys and the other has none.
+    /// A connection is not secured as this server is: one of the two has keys and the other has
+    /// none.
     OtherSecurity,
-    /// A connection expects this server to have another key than it has, or took its messages for those
-    /// of another.
+    /// A connection expects this server to have another key than it has, or took its messages for
+    /// those of another.
     WrongServerKey,
     /// A connection that has not introduced itself as libzmq does.
     Handshake,

@@ -1,10 +1,10 @@
-//! Connects the servers of a fixed cluster with each other, over libzmq. It is the messaging *under* a
-//! Raft, not a Raft: it elects no leader and keeps no log.
+//! Connects the servers of a fixed cluster with each other, over libzmq. It is the messaging
+//! *under* a Raft, not a Raft: it elects no leader and keeps no log.
 //!
-//! The cluster is a JSON file that lists every server's pid and url. Each server has an **outbox** and an
-//! **inbox**, both crossbeam channels: what is put in the outbox goes to one peer or, as a broadcast, to
-//! all of them; what the peers send comes out of the inbox. Messages arrive in order and exactly once,
-//! whatever happens to the connections between the servers.
+//! The cluster is a JSON file that lists every server's pid and url. Each server has an **outbox**
+//! and an **inbox**, both crossbeam channels: what is put in the outbox goes to one peer or, as a
+//! broadcast, to all of them; what the peers send comes out of the inbox. Messages arrive in order
+//! and exactly once, whatever happens to the connections between the servers.
 //!
 //! # Hello
 //!
@@ -30,7 +30,7 @@
 //! mailbox.outbox.send(Envelope::broadcast("hello there"))?;
 //! mailbox.outbox.send(Envelope::to(Pid::new(2), "only for you").with_id(7))?;
 //! drop(mailbox.outbox);                                          // nothing more to say
-//! for envelope in &mailbox.inbox {                               // ends 2 s after the last, at the latest
+//! for envelope in &mailbox.inbox {                               // ends 2 s after the last one
 //!     println!("{} said {:?}", envelope.from, envelope.msg);
 //! }
 //! let report = server.join();                                    // both threads have ended
@@ -38,26 +38,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The inbox ends when this server and all its peers have left, and **by default also once nothing has
-//! arrived for two seconds**. A server that is to stay has no idle timeout:
+//! The inbox ends when this server and all its peers have left, and **by default also once nothing
+//! has arrived for two seconds**. A server that is to stay has no idle timeout:
 //! `Server::builder(&config, pid).idle_timeout(None).start()`.
 //!
 //! # Guarantees
 //!
-//! 1. **Order.** What one server sends to a peer arrives in the order it was put in the outbox, broadcasts
-//!    and single messages together.
-//! 2. **Exactly once** between two running processes, whatever happens to the connections between them.
-//! 3. **Across a restart of the peer**, what the old process had not acknowledged goes to the new one; the
-//!    application tells repeats by [`msg_id`](Envelope::msg_id). What was only in the memory of a process
-//!    that died is lost.
-//! 4. **Nothing is lost silently.** What cannot be delivered comes back as
-//!    [`Event::Undeliverable`] or in the final [`Report`]; a receiver that missed messages is told how
-//!    many by [`Event::Missed`]. Both go through a bounded channel: what nobody reads is counted in
+//! 1. **Order.** What one server sends to a peer arrives in the order it was put in the outbox,
+//!    broadcasts and single messages together.
+//! 2. **Exactly once** between two running processes, whatever happens to the connections between
+//!    them.
+//! 3. **Across a restart of the peer**, what the old process had not acknowledged goes to the new
+//!    one; the application tells repeats by [`msg_id`](Envelope::msg_id). What was only in the
+//!    memory of a process that died is lost.
+//! 4. **Nothing is lost silently.** What cannot be delivered comes back as [`Event::Undeliverable`]
+//!    or in the final [`Report`]; a receiver that missed messages is told how many by
+//!    [`Event::Missed`]. Both go through a bounded channel: what nobody reads is counted in
 //!    [`Stats`].
-//! 5. **No peer harms another.** A peer that is down, slow or stuck delays nobody else and takes a bounded
-//!    amount of memory. While a *living* peer's window is full the outbox is not read further, so a
-//!    broadcast goes at the pace of its slowest living member. Once a peer has been silent for the
-//!    [peer timeout](Builder::peer_timeout) it holds nobody up: what exceeds its
+//! 5. **No peer harms another.** A peer that is down, slow or stuck delays nobody else and takes a
+//!    bounded amount of memory. While a *living* peer's window is full the outbox is not read
+//!    further, so a broadcast goes at the pace of its slowest living member. Once a peer has been
+//!    silent for the [peer timeout](Builder::peer_timeout) it holds nobody up: what exceeds its
 //!    [window](Builder::window) is undeliverable.
 //! 6. **A late starter** gets what was sent to it before it started, up to the window.
 //! 7. **Ending is bounded** by the [linger time](Builder::linger), whatever state the peers are in.
@@ -68,34 +69,34 @@
 //!
 //! # Sharing
 //!
-//! Both ends of a [`Mailbox`] can be cloned and sent to other threads, as all crossbeam channels: many
-//! threads may fill one outbox, and several may share the work of one inbox. The library itself runs two
-//! threads for each server, beside the one that libzmq has.
+//! Both ends of a [`Mailbox`] can be cloned and sent to other threads, as all crossbeam channels:
+//! many threads may fill one outbox, and several may share the work of one inbox. The library
+//! itself runs two threads for each server, beside the one that libzmq has.
 //!
-//! All of [`crossbeam_channel`] is re-exported, so that `select!` over an inbox and channels of your own
-//! is sure to be of the same version.
+//! All of [`crossbeam_channel`] is re-exported, so that `select!` over an inbox and channels of
+//! your own is sure to be of the same version.
 //!
 //! # Ending
 //!
-//! Disconnection is the way to end. When every outbox sender is dropped, the server sends what the outbox
-//! held, says goodbye to each peer and waits for the acknowledgements; its inbox goes on until the peers
-//! have left too, or are down. When the inbox is dropped, peers get their messages back as undeliverable,
-//! and wait for nobody. [`Server::join`] waits for the natural end, [`Server::shutdown`] and dropping the
-//! [`Server`] bring it about.
+//! Disconnection is the way to end. When every outbox sender is dropped, the server sends what the
+//! outbox held, says goodbye to each peer and waits for the acknowledgements; its inbox goes on
+//! until the peers have left too, or are down. When the inbox is dropped, peers get their messages
+//! back as undeliverable, and wait for nobody. [`Server::join`] waits for the natural end,
+//! [`Server::shutdown`] and dropping the [`Server`] bring it about.
 //!
-//! The inbox also ends on the [idle timeout](Builder::idle_timeout): by default, once no envelope has come
-//! for two seconds. A server without one stays until its peers have left or it is shut down; a peer that
-//! was never heard has not left, and is waited for.
+//! The inbox also ends on the [idle timeout](Builder::idle_timeout): by default, once no envelope
+//! has come for two seconds. A server without one stays until its peers have left or it is shut
+//! down; a peer that was never heard has not left, and is waited for.
 //!
 //! # Security
 //!
-//! Without keys, anyone who reaches a server's port can speak as any listed pid, and anyone who sees the
-//! traffic can read it: such a cluster belongs on a network that is trusted.
+//! Without keys, anyone who reaches a server's port can speak as any listed pid, and anyone who
+//! sees the traffic can read it: such a cluster belongs on a network that is trusted.
 //!
-//! With a `public_key` for every server in the [`Config`], each server has to be given its [`SecretKey`]
-//! by [`Builder::secret_key`]. Then all traffic is encrypted by CURVE, libzmq's own security; a connection
-//! is let in only with a listed key, and a frame is taken only from the pid whose key its connection has.
-//! What is refused comes as [`Event::Rejected`].
+//! With a `public_key` for every server in the [`Config`], each server has to be given its
+//! [`SecretKey`] by [`Builder::secret_key`]. Then all traffic is encrypted by CURVE, libzmq's own
+//! security; a connection is let in only with a listed key, and a frame is taken only from the pid
+//! whose key its connection has. What is refused comes as [`Event::Rejected`].
 //!
 //! ```no_run
 //! use raft_cluster::{Config, Pid, SecretKey, Server};
@@ -107,20 +108,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The libzmq that the crate `zmq` builds has no CURVE, and a server with keys does not start on it; the
-//! system's libzmq has, and the README says how to link that. [`libzmq()`] tells which one is linked. Where
-//! the protection ends, and how to change a key, is in SECURITY.md.
+//! The bundled libzmq has no CURVE, and a server with keys does not start on it; the system's libzmq
+//! has, and [`libzmq()`] tells which one is linked. SECURITY.md in the repository says how to link
+//! the other one, where the protection ends, and how to change a key.
 //!
 //! # Architecture
 //!
-//! An envelope's way: outbox → output → link → wire → transport → *network* → transport → wire → link →
-//! input → inbox. The link is the protocol of one direction between two servers: a state machine without
-//! I/O, clock or threads. `ARCHITECTURE.md` in the repository tells it all, and how to change what.
+//! An envelope's way: outbox → output → link → wire → transport → *network* → transport → wire →
+//! link → input → inbox. The link is the protocol of one direction between two servers: a state
+//! machine without I/O, clock or threads. `ARCHITECTURE.md` in the repository tells it all, and how
+//! to change what.
 //!
 //! # Platforms
 //!
-//! Linux and macOS. On Windows the library alone compiles, with `default-features = false`; nothing tests
-//! it there, and the file of a secret key is not checked for who can read it.
+//! Linux and macOS. On Windows the library alone compiles, with `default-features = false`; nothing
+//! tests it there, and the file of a secret key is not checked for who can read it.
 
 #![warn(
     // An I/O thread that panics takes a server down: what can fail says so in its type.
@@ -149,7 +151,7 @@
 
 #[cfg(all(not(unix), feature = "cli"))]
 compile_error!(
-    "the `node` program needs Unix and does not build on Windows: depend on the library alone, with \
+    "the `node` program needs Unix and does not build on Windows: use the library alone, with \
      `default-features = false`"
 );
 

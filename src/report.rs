@@ -39,7 +39,8 @@ impl Report {
 pub struct PeerReport {
     /// The peer.
     pub pid: Pid,
-    /// The envelopes that were accepted for it and never acknowledged, in the order they were put in
-    /// the outbox. The peer may have received the first of them, if its acknowledgement was lost.
+    /// The envelopes that were accepted for it and never acknowledged, in the order they were put
+    /// in the outbox. The peer may have received the first of them, if its acknowledgement was
+    /// lost.
     pub undelivered: Vec<Envelope>,
 }

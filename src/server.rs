@@ -24,21 +24,22 @@ use crate::report::{PeerReport, Report};
 use crate::server::assembly::{Parts, Plan, Ways};
 use crate::stats::Stats;
 
-/// The two ends an application holds: what it puts in the outbox goes to the peers, and what they send
-/// comes out of the inbox.
+/// The two ends an application holds: what it puts in the outbox goes to the peers, and what they
+/// send comes out of the inbox.
 ///
-/// Either end can be moved out, cloned or dropped on its own. Dropping every outbox sender says that
-/// this server has nothing more to send; dropping the inbox, that it wants to hear nothing more.
+/// Either end can be moved out, cloned or dropped on its own. Dropping every outbox sender says
+/// that this server has nothing more to send; dropping the inbox, that it wants to hear nothing
+/// more.
 ///
 /// It may get more fields: take it apart with `let Mailbox { outbox, inbox, .. } = mailbox`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Mailbox {
-    /// Where to put what goes out. It blocks while it is full, which it stays while a living peer takes
-    /// no more.
+    /// Where to put what goes out. It blocks while it is full, which it stays while a living peer
+    /// takes no more.
     pub outbox: Sender<Envelope>,
-    /// Where what came in is found. It ends when this server is leaving and its peers have left too, or
-    /// on the idle timeout: by default, after 2 s without an envelope.
+    /// Where what came in is found. It ends when this server is leaving and its peers have left
+    /// too, or on the idle timeout: by default, after 2 s without an envelope.
     pub inbox: Receiver<Envelope>,
 }
 
@@ -93,9 +94,10 @@ impl Server {
     ///
     /// # The inbox ends after two seconds of silence
     ///
-    /// By default there is an [idle timeout](Builder::idle_timeout): once no envelope has entered the
-    /// inbox for 2 s, also right after the start, the inbox ends, and a loop over it with it. What peers
-    /// send from then on comes back to them as undeliverable. A server that is to stay switches it off:
+    /// By default there is an [idle timeout](Builder::idle_timeout): once no envelope has entered
+    /// the inbox for 2 s, also right after the start, the inbox ends, and a loop over it with it.
+    /// What peers send from then on comes back to them as undeliverable. A server that is to stay
+    /// switches it off:
     ///
     /// ```no_run
     /// use raft_cluster::{Config, Pid, Server};
@@ -107,8 +109,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the pid is not listed, its url cannot be bound, or the configuration has keys, which only a
-    /// [`builder`](Self::builder) takes: see [`StartError`].
+    /// When the pid is not listed, its url cannot be bound, or the configuration has keys, which
+    /// only a [`builder`](Self::builder) takes: see [`StartError`].
     pub fn start(config: &Config, pid: Pid) -> Result<(Mailbox, Self), StartError> {
         Self::builder(config, pid).start()
     }
@@ -156,9 +158,9 @@ impl Server {
         &self.events
     }
 
-    /// Waits until both threads have ended, which they do once every outbox sender has been dropped and
-    /// the inbox has ended: because all peers have left or are down, on the idle timeout, or because the
-    /// application dropped it (which shows at the next envelope that comes).
+    /// Waits until both threads have ended, which they do once every outbox sender has been dropped
+    /// and the inbox has ended: because all peers have left or are down, on the idle timeout, or
+    /// because the application dropped it (which shows at the next envelope that comes).
     ///
     /// # Panics
     ///
@@ -167,12 +169,12 @@ impl Server {
         self.wait()
     }
 
-    /// Leaves at once: what the outbox holds is still sent, and acknowledgements are awaited for the
-    /// linger time at most.
+    /// Leaves at once: what the outbox holds is still sent, and acknowledgements are awaited for
+    /// the linger time at most.
     ///
-    /// Outbox senders that still live elsewhere get an error from then on. An envelope that one of them
-    /// sends in the very moment of the closing may be lost without a report; to be sure of every
-    /// envelope, drop the senders first.
+    /// Outbox senders that still live elsewhere get an error from then on. An envelope that one of
+    /// them sends in the very moment of the closing may be lost without a report; to be sure of
+    /// every envelope, drop the senders first.
     ///
     /// # Panics
     ///
