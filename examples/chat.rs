@@ -6,8 +6,8 @@
 //! cargo run --example chat -- --pid 3
 //! ```
 //!
-//! What is typed goes to all, what comes is printed, and the end of input (Ctrl-D) leaves. It shows how a
-//! program waits for several things at once, and how it ends by letting go of its outbox.
+//! What is typed goes to all, what comes is printed, and the end of input (Ctrl-D) leaves. It shows
+//! how a program waits for several things at once, and how it ends by letting go of its outbox.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -68,8 +68,9 @@ fn read_lines(outbox: Sender<Envelope>) -> Receiver<()> {
     typing
 }
 
-/// Prints what comes until the inbox ends: once this server and all its peers have left. Peers that go on
-/// talking, or never came, are not waited for longer than `PATIENCE` after the end of the own input.
+/// Prints what comes until the inbox ends: once this server and all its peers have left. Peers that
+/// go on talking, or never came, are not waited for longer than `PATIENCE` after the end of the own
+/// input.
 fn listen(inbox: &Receiver<Envelope>, mut events: Receiver<Event>, mut typing: Receiver<()>) {
     let mut leaving = never();
     loop {

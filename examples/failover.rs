@@ -1,12 +1,12 @@
 //! One leads and the others stand by: `cargo run --example failover`.
 //!
-//! Of three servers, the one with the lowest pid that is alive leads, and carries out the commands that
-//! anybody is given. When it goes, the next one takes over; when it is back, it leads again.
+//! Of three servers, the one with the lowest pid that is alive leads, and carries out the commands
+//! that anybody is given. When it goes, the next one takes over; when it is back, it leads again.
 //!
-//! **This is no consensus.** Each server decides by what it sees itself: while the network is cut in
-//! two, or for the moment until a `Down` or `Up` has come to all, two servers may lead at once, or none.
-//! That is fine where two leaders do no harm, such as for who sends a report. Where they do, run a
-//! consensus protocol, such as Raft, on top of this library.
+//! **This is no consensus.** Each server decides by what it sees itself: while the network is cut
+//! in two, or for the moment until a `Down` or `Up` has come to all, two servers may lead at once,
+//! or none. That is fine where two leaders do no harm, such as for who sends a report. Where they
+//! do, run a consensus protocol, such as Raft, on top of this library.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -45,7 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     one.stop();
     println!("server 1 has gone");
-    // Server 3 may not know it yet. What it sends to server 1 then comes back, and goes to server 2.
+    // Server 3 may not know it yet. What it sends to server 1 then comes back, and goes to server
+    // 2.
     three.commands.send("b".into())?;
     watch.await_done()?;
     watch.await_living(&[TWO, THREE])?;
@@ -152,11 +153,12 @@ impl Member {
         match event {
             // A process that has taken the place of another is alive, though it knows nothing.
             Event::Up(peer) | Event::Restarted(peer) => self.living.insert(peer),
-            // `Left` comes at once, from one that ends in order. `Down` comes after the peer timeout, from
-            // one that was killed or cannot be reached.
+            // `Left` comes at once, from one that ends in order. `Down` comes after the peer
+            // timeout, from one that was killed or cannot be reached.
             Event::Down(peer) | Event::Left(peer) => self.living.remove(&peer),
-            // The peer had ended. (One that was killed sends nothing back: what is sent to it waits for
-            // its successor. To be sure, ask for an answer, as the example `request_reply` does.)
+            // The peer had ended. (One that was killed sends nothing back: what is sent to it waits
+            // for its successor. To be sure, ask for an answer, as the example `request_reply`
+            // does.)
             Event::Undeliverable { peer, envelope, .. } if peer == leader => {
                 return self.returned.push(envelope.msg);
             }
@@ -180,8 +182,8 @@ impl Member {
         if leader == self.pid {
             let _ = self.tell.send(Told::Done { server: self.pid, command });
         } else {
-            // So few commands never fill the outbox. It is full while some peer is slow; then `send`
-            // waits, and so would the events. A busy server sends from another thread.
+            // So few commands never fill the outbox. It is full while some peer is slow; then
+            // `send` waits, and so would the events. A busy server sends from another thread.
             let _ = self.mailbox.outbox.send(Envelope::to(leader, command));
         }
     }

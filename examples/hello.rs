@@ -1,7 +1,8 @@
 //! Two servers of one process greet each other: `cargo run --example hello`.
 //!
-//! It shows the way of every program on this library: configuration, start, send, receive, end. And it
-//! shows the one default that may surprise: an inbox in which nothing arrives for two seconds ends.
+//! It shows the way of every program on this library: configuration, start, send, receive, end. And
+//! it shows the one default that may surprise: an inbox in which nothing arrives for two seconds
+//! ends.
 
 use std::error::Error;
 use std::time::Instant;
@@ -12,8 +13,8 @@ const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Every server knows the whole cluster. In real life this text is a file for `Config::load`, the
-    // servers are processes on several hosts, and the urls are like "10.0.0.7:34465".
+    // Every server knows the whole cluster. In real life this text is a file for `Config::load`,
+    // the servers are processes on several hosts, and the urls are like "10.0.0.7:34465".
     let folder = tempfile::tempdir()?;
     let path = folder.path().display();
     let config: Config = format!(
@@ -23,8 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     )
     .parse()?;
 
-    // A mailbox is what a server says and hears; the second half is the handle to its threads. Server 1
-    // has all defaults. Server 2 is told to listen for good, which most long-lived services want.
+    // A mailbox is what a server says and hears; the second half is the handle to its threads.
+    // Server 1 has all defaults. Server 2 is told to listen for good, which most long-lived
+    // services want.
     let (one, server_one) = Server::start(&config, ONE)?;
     let (two, server_two) = Server::builder(&config, TWO).idle_timeout(None).start()?;
 
@@ -36,9 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let answer = one.inbox.recv()?;
     println!("server 1 hears from server {}: {}", answer.from, text(&answer));
 
-    // The idle timeout. Nobody says anything more, so the inbox of server 1 ends after two seconds, as
-    // `Server::start` has it: that is for programs that are done when all is quiet. With
-    // `Server::builder(..).idle_timeout(None)` an inbox ends only with its server or with its peers.
+    // The idle timeout. Nobody says anything more, so the inbox of server 1 ends after two seconds,
+    // as `Server::start` has it: that is for programs that are done when all is quiet. With
+    // `Server::builder(..).idle_timeout(None)` an inbox ends only with its server or with its
+    // peers.
     let silence = Instant::now();
     let ended = one.inbox.recv();
     println!(
@@ -56,8 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("server 2 gets back: {} ({reason})", text(&envelope));
     }
 
-    // Dropping the outbox says: nothing more to send. What it held is delivered first. A server ends
-    // when its peers have said the same, and its report tells what became of all that it sent.
+    // Dropping the outbox says: nothing more to send. What it held is delivered first. A server
+    // ends when its peers have said the same, and its report tells what became of all that it sent.
     drop((one.outbox, two.outbox));
     let (report_one, report_two) = (server_one.join(), server_two.join());
     println!("server 1 leaves {} messages undelivered", report_one.undelivered());

@@ -1,8 +1,8 @@
 //! Servers that prove who they are: `cargo --config .cargo/curve.toml run --example with_keys`.
 //!
-//! Each server has a secret key, and the configuration lists the public ones. All traffic is encrypted,
-//! and who has no listed key is not heard. This needs a libzmq with CURVE, which the system's is and the
-//! one that is built by default is not.
+//! Each server has a secret key, and the configuration lists the public ones. All traffic is
+//! encrypted, and who has no listed key is not heard. This needs a libzmq with CURVE, which the
+//! system's is and the one that is built by default is not.
 
 use std::error::Error;
 use std::time::Duration;
@@ -21,15 +21,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("    cargo --config .cargo/curve.toml run --example with_keys");
         return Ok(());
     }
-    // In real life each secret key is made on its server's own host by `node keygen`, lies in a file that
-    // only its owner can read (`SecretKey::load`), and never leaves it. Public keys are no secret.
+    // In real life each secret key is made on its server's own host by `node keygen`, lies in a
+    // file that only its owner can read (`SecretKey::load`), and never leaves it. Public keys are
+    // no secret.
     let (key_one, key_two) = (SecretKey::generate()?, SecretKey::generate()?);
     let folder = tempfile::tempdir()?;
     let path = folder.path().display().to_string();
     let config = config(&path, key_one.public_key(), key_two.public_key())?;
 
     let start = |config, pid, key: &SecretKey| {
-        // The linger is how long an ending server waits for those who do not answer: here, not at all.
+        // The linger is how long an ending server waits for those who do not answer: here, not at
+        // all.
         let builder = Server::builder(config, pid).idle_timeout(None).linger(Duration::ZERO);
         builder.secret_key(key.clone()).start()
     };

@@ -1,8 +1,8 @@
 //! Work for many: `cargo run --example worker_pool`.
 //!
-//! Server 1 hands out jobs, servers 2 and 3 do them with several threads each, and the results come back.
-//! All three are in this process, where each would have one of its own. It shows how threads share an
-//! inbox, how nobody is flooded, what becomes of the order, and who ends first.
+//! Server 1 hands out jobs, servers 2 and 3 do them with several threads each, and the results come
+//! back. All three are in this process, where each would have one of its own. It shows how threads
+//! share an inbox, how nobody is flooded, what becomes of the order, and who ends first.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,7 +13,8 @@ use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Sender, Server};
 const BOSS: Pid = Pid::new(1);
 const THREADS: usize = 3;
 
-/// How many jobs a server has at a time: one for each of its threads, and as many waiting in its inbox.
+/// How many jobs a server has at a time: one for each of its threads, and as many waiting in its
+/// inbox.
 const AHEAD: usize = 2 * THREADS;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -46,17 +47,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Has the jobs done, and returns the results by the numbers of their jobs.
 ///
-/// A worker that dies takes its jobs with it: `Event::Down` and `Event::Restarted` tell, as the example
-/// `failover` shows, and what it had would be handed out again.
+/// A worker that dies takes its jobs with it: `Event::Down` and `Event::Restarted` tell, as the
+/// example `failover` shows, and what it had would be handed out again.
 fn hand_out(
     jobs: &[u32],
     mailbox: &Mailbox,
     workers: &[Pid],
 ) -> Result<BTreeMap<i64, usize>, Box<dyn Error>> {
     let mut jobs_left = (1..).zip(jobs);
-    // Some jobs for everybody, then one for each result: who is fast gets more. And since so few are on
-    // their way, they always fit into the inboxes. A thread that sends without a bound before it reads
-    // would one day wait for room in its outbox, while its peers wait for it to read.
+    // Some jobs for everybody, then one for each result: who is fast gets more. And since so few
+    // are on their way, they always fit into the inboxes. A thread that sends without a bound
+    // before it reads would one day wait for room in its outbox, while its peers wait for it to
+    // read.
     let mut free: Vec<Pid> = workers.iter().flat_map(|worker| [*worker; AHEAD]).collect();
     let mut results = BTreeMap::new();
     while results.len() < jobs.len() {
@@ -64,7 +66,8 @@ fn hand_out(
             // The number of the job travels as `msg_id`, and comes back with the result.
             mailbox.outbox.send(Envelope::json(worker, job)?.with_id(id))?;
         }
-        // Results come in the order in which threads finish. The map puts them into that of the jobs.
+        // Results come in the order in which threads finish. The map puts them into that of the
+        // jobs.
         let result = mailbox.inbox.recv()?;
         free.push(result.from);
         results.insert(result.msg_id, result.parse_json()?);
@@ -78,13 +81,14 @@ fn work(mailbox: &Mailbox, server: Server) {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|_| {
-                // Both ends of a mailbox can be cloned. Each job goes to one thread, whichever is free.
+                // Both ends of a mailbox can be cloned. Each job goes to one thread, whichever is
+                // free.
                 let (inbox, outbox) = (mailbox.inbox.clone(), mailbox.outbox.clone());
                 scope.spawn(move || inbox.iter().filter(|job| serve(job, &outbox)).count())
             })
             .collect();
-        // The threads hold the outbox, so this server does not leave by itself, and its inbox does not
-        // end. The boss leaves when nothing is left to do; a shutdown then ends the inbox.
+        // The threads hold the outbox, so this server does not leave by itself, and its inbox does
+        // not end. The boss leaves when nothing is left to do; a shutdown then ends the inbox.
         let over = |event: &Event| matches!(event, Event::Left(BOSS) | Event::Down(BOSS));
         let _ = server.events().iter().find(over);
         server.shutdown();

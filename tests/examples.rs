@@ -1,8 +1,8 @@
-//! The examples for users, each run as its reader would run it: what it prints, that it ends by itself,
-//! and that it says that all went well.
+//! The examples for users, each run as its reader would run it: what it prints, that it ends by
+//! itself, and that it says that all went well.
 //!
-//! Every wait for a line, or for the end of a process, is given up after [`process::PATIENCE`]; whatever
-//! a failed test leaves running is killed, with all that it has started.
+//! Every wait for a line, or for the end of a process, is given up after [`process::PATIENCE`];
+//! whatever a failed test leaves running is killed, with all that it has started.
 
 #[path = "node/process.rs"]
 #[allow(dead_code, reason = "the tests of `node` use more of it")]
@@ -27,12 +27,12 @@ const EXAMPLES: [&str; 6] =
 
 /// The folder of the examples.
 ///
-/// `cargo test` has built them, but `cargo test --test examples` has not. So Cargo is asked for them, in
-/// the way this program was built, which takes no time where they are there. Without Cargo around, such
-/// as when this program is started by hand, they are used as they are.
+/// `cargo test` has built them, but `cargo test --test examples` has not. So Cargo is asked for
+/// them, in the way this program was built, which takes no time where they are there. Without Cargo
+/// around, such as when this program is started by hand, they are used as they are.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let program = env::current_exe().unwrap();
-    // This is `target/debug/deps/examples-…`, or the same with a target triple before the profile.
+    // This is `target/debug/deps/examples-…`, perhaps with a target triple before the profile.
     let profile = program.ancestors().nth(2).unwrap();
     if let Some(cargo) = env::var_os("CARGO") {
         let built = build(Command::new(cargo), profile).status().unwrap();
@@ -60,6 +60,8 @@ fn build(mut cargo: Command, profile: &Path) -> Command {
     if cfg!(feature = "internals") {
         cargo.args(["--features", "internals"]);
     }
+    // What Cargo was given as `--config` is not passed on to this program. Without it, libzmq itself
+    // would be built once more, and linked instead.
     if raft_cluster::libzmq().curve {
         cargo.args(["--config", ".cargo/curve.toml"]);
     }
@@ -170,7 +172,8 @@ fn chat_says_what_is_wrong_with_its_arguments() {
 #[test]
 fn request_reply_answers_every_question_and_gets_over_a_death() {
     let mut lines = run("request_reply");
-    // The question that was kept may come to the successor too, if the dead one had not acknowledged it.
+    // The question that was kept may come to the successor too, if the dead one had not
+    // acknowledged it.
     let keeps = "server 2 keeps a question";
     let first = lines.iter().position(|line| line == keeps);
     let again = lines.iter().rposition(|line| line == keeps).filter(|last| Some(*last) != first);

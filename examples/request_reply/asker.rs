@@ -40,14 +40,14 @@ pub struct Asker {
     open: Mutex<Open>,
 }
 
-/// The questions that are open: whom each was put to, its id, and the thread that waits. To remove one
-/// without an answer tells that thread that there will be none.
+/// The questions that are open: whom each was put to, its id, and the thread that waits. To remove
+/// one without an answer tells that thread that there will be none.
 type Open = HashMap<(Pid, i64), Sender<String>>;
 
 impl Asker {
     pub fn new(outbox: Sender<Envelope>) -> Self {
-        // An answer to a process that died before it came goes to the next process with that pid. Had
-        // both counted from 0, that one would take it for the answer to its own first question.
+        // An answer to a process that died before it came goes to the next process with that pid.
+        // Had both counted from 0, that one would take it for the answer to its own first question.
         let first = RandomState::new().hash_one(0) as i64;
         Self { outbox, next_id: AtomicI64::new(first), open: Mutex::default() }
     }
@@ -73,8 +73,8 @@ impl Asker {
         result
     }
 
-    /// Takes what comes, until the server ends. `answer` must be quick and not ask anything itself: work
-    /// that takes long belongs on other threads, as in the example `worker_pool`.
+    /// Takes what comes, until the server ends. `answer` must be quick and not ask anything itself:
+    /// work that takes long belongs on other threads, as in the example `worker_pool`.
     pub fn run(
         &self,
         inbox: &Receiver<Envelope>,
@@ -83,9 +83,9 @@ impl Asker {
     ) {
         let (replies, owed) = bounded(OWED);
         thread::scope(|scope| {
-            // The one thread that waits for room for answers, so that the reader never does. While it
-            // waited, nobody would read the inbox, and two servers of which each waits for the other to
-            // read do so for good.
+            // The one thread that waits for room for answers, so that the reader never does. While
+            // it waited, nobody would read the inbox, and two servers of which each waits for the
+            // other to read do so for good.
             scope.spawn(|| owed.iter().try_for_each(|reply| self.outbox.send(reply)));
             self.read(inbox, events, move |envelope| self.take(&envelope, &answer, &replies));
         });

@@ -1,8 +1,8 @@
 //! Questions and answers: `cargo run --example request_reply`.
 //!
 //! Two processes ask each other at the same time, several threads each, and every question has a
-//! deadline. Then server 2 is killed while it owes an answer, and started again. How it is done is in
-//! `asker.rs`; this is a story that it has to get through.
+//! deadline. Then server 2 is killed while it owes an answer, and started again. How it is done is
+//! in `asker.rs`; this is a story that it has to get through.
 
 mod asker;
 
@@ -61,8 +61,8 @@ fn story(asker: &Asker, folder: &Path) -> Result<Second, Box<dyn Error>> {
     let nobody = asker.ask(TWO, "is anybody there?", Duration::from_millis(100));
     println!("server 1 asked nobody: {}", shown(nobody));
 
-    // What the dead one had not taken goes to its successor, which answers; nobody waits for that any
-    // more. But only its own answers are the answers to its questions, and all of them come.
+    // What the dead one had not taken goes to its successor, which answers; nobody waits for that
+    // any more. But only its own answers are the answers to its questions, and all of them come.
     let mut two = Second::start(folder)?;
     two.show_until("right answers")?;
     println!("server 1 asked the successor: {}", shown(asker.ask(TWO, "who is there?", PATIENCE)));
@@ -88,8 +88,8 @@ fn start(folder: &Path, pid: Pid) -> Result<(Mailbox, Server), Box<dyn Error>> {
             {{"mypid": 2, "url": "ipc://{path}/two"}}]}}}}"#
     )
     .parse()?;
-    // Who is killed says no goodbye, and counts as down when it has been silent for the peer timeout:
-    // two seconds here, where five are the default.
+    // Who is killed says no goodbye, and counts as down when it has been silent for the peer
+    // timeout: two seconds here, where five are the default.
     Ok(Server::builder(&config, pid)
         .idle_timeout(Some(PATIENCE))
         .heartbeat(Duration::from_millis(500))
