@@ -121,8 +121,7 @@
 //!
 //! # Platforms
 //!
-//! Linux and macOS. On Windows the library alone compiles, with `default-features = false`; nothing
-//! tests it there, and the file of a secret key is not checked for who can read it.
+//! Linux and macOS. On Windows it does not build, and says so.
 
 #![warn(
     // An I/O thread that panics takes a server down: what can fail says so in its type.
@@ -149,11 +148,8 @@
     )
 )]
 
-#[cfg(all(not(unix), feature = "cli"))]
-compile_error!(
-    "the `node` program needs Unix and does not build on Windows: use the library alone, with \
-     `default-features = false`"
-);
+#[cfg(not(unix))]
+compile_error!("raft-cluster needs Unix, such as Linux or macOS, and does not build on Windows");
 
 mod clock;
 mod config;
