@@ -58,6 +58,7 @@ pub(crate) struct Setup {
     pub(crate) events: EventSink,
     pub(crate) counters: Arc<Counters>,
     pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) linger: Duration,
     /// A silence longer than this, while the thread did not run, is the thread's own.
     pub(crate) heartbeat: Duration,
 }
@@ -72,6 +73,8 @@ pub(crate) struct Input {
     /// When the last envelope entered the inbox.
     entered_at: Duration,
     stage: Stage,
+    /// Since when the server is leaving and no peer is there any more.
+    alone_since: Option<Duration>,
     /// Since when only partings are left to wait for.
     parting_since: Option<Duration>,
     pause_detector: PauseDetector,
@@ -114,6 +117,7 @@ impl Input {
             next_peer: 0,
             entered_at: now,
             stage: Stage::Open,
+            alone_since: None,
             parting_since: None,
             pause_detector: PauseDetector::new(setup.heartbeat, now),
             refusals: Refusals::new(setup.events.clone(), Arc::clone(&setup.counters)),
@@ -163,6 +167,7 @@ impl Input {
     fn handle_pause(&mut self, now: Duration) {
         if let Some(pause) = self.pause_detector.wake(now) {
             self.entered_at += pause;
+            self.alone_since = self.alone_since.map(|since| since + pause);
             self.parting_since = self.parting_since.map(|since| since + pause);
             self.setup.peers.iter_mut().for_each(|peer| peer.link.handle_pause(pause));
         }
@@ -225,7 +230,7 @@ impl Input {
         let entered = |inbox: &Option<BoundedInbox>| inbox.as_ref().map(BoundedInbox::entered);
         let before = entered(&self.setup.inbox);
         let fitted = self.enter_in_turns(now);
-        if entered(&self.setup.inbox) > before {
+        if entered(&self.setup.inbox) != before {
             self.entered_at = now;
         }
         fitted
@@ -259,11 +264,20 @@ impl Input {
     fn end_inbox(&mut self, now: Duration) {
         let leaving = matches!(self.stage, Stage::Leaving | Stage::Settled);
         let alone = leaving && self.setup.peers.iter().all(PeerReceiver::is_gone);
+        self.alone_since = alone.then(|| self.alone_since.unwrap_or(now));
         let idle = self.idle_deadline().is_some_and(|deadline| now >= deadline);
-        if self.setup.inbox.is_some() && !self.is_waiting() && (alone || idle) {
+        let ends = if self.is_waiting() { self.is_unread(now) } else { alone || idle };
+        if self.setup.inbox.is_some() && ends {
             self.setup.inbox = None;
             self.setup.peers.iter_mut().for_each(PeerReceiver::close);
         }
+    }
+
+    /// Whether what waits to enter the inbox waits in vain: no peer is there any more, and for the linger
+    /// time the application has not made room for any of it.
+    fn is_unread(&self, now: Duration) -> bool {
+        let since = self.alone_since.map(|since| since.max(self.entered_at));
+        since.is_some_and(|since| now >= since.saturating_add(self.setup.linger))
     }
 
     /// Whether anything waits to enter the inbox.

@@ -129,6 +129,7 @@ impl Output {
         }
         self.take_stop(now);
         let worked = self.take_outbox(now);
+        self.expire_linger(now);
         self.say_goodbye();
         self.transmit(now);
         self.settle(now);
@@ -330,17 +331,28 @@ impl Output {
         }
     }
 
-    /// Goes on when all is acknowledged, or the linger time is over.
-    fn settle(&mut self, now: Duration) {
-        if !self.lifecycle.stage().lingers() {
-            return;
-        }
-        let settled =
-            self.deferred.is_empty() && self.setup.peers.iter().all(|p| p.link.awaits_nothing());
-        if settled {
-            self.advance(Step::Settled, now);
-        } else if self.lifecycle.linger_deadline().is_some_and(|deadline| now >= deadline) {
+    /// Goes on when the linger time is over. From then on nobody waits for room: peers that have some are
+    /// not to wait for those that have none.
+    fn expire_linger(&mut self, now: Duration) {
+        if self.lifecycle.linger_deadline().is_some_and(|deadline| now >= deadline) {
+            self.accept_deferred(now);
             self.advance(Step::LingerOver, now);
+        }
+    }
+
+    /// Goes on when all is acknowledged.
+    fn settle(&mut self, now: Duration) {
+        let waits = self.lifecycle.stage().lingers();
+        let done = |peer: &PeerSender| peer.link.awaits_nothing();
+        if waits && self.deferred.is_empty() && self.setup.peers.iter().all(done) {
+            self.advance(Step::Settled, now);
+        }
+    }
+
+    /// Accepts what waits for room, whether there is some or not.
+    fn accept_deferred(&mut self, now: Duration) {
+        for envelope in std::mem::take(&mut self.deferred) {
+            self.push_single(envelope, now);
         }
     }
 
@@ -377,9 +389,7 @@ impl Output {
     /// Says the last words to every peer, closes the ways to them, and tells what was left behind.
     pub(crate) fn end(mut self, now: Duration) -> Vec<PeerReport> {
         self.advance(Step::Stop, now);
-        for envelope in std::mem::take(&mut self.deferred) {
-            self.push_single(envelope, now);
-        }
+        self.accept_deferred(now);
         self.setup.peers.iter_mut().for_each(|peer| peer.report_dropped(&self.setup.events));
         self.publish(now);
         self.setup.peers.drain(..).map(|peer| peer.end(now)).collect()

@@ -19,7 +19,7 @@ pub(crate) struct BoundedInbox {
     bytes: usize,
     limit: usize,
     /// How many envelopes were ever put in.
-    entered: u64,
+    entered: usize,
 }
 
 /// Envelopes that were put in together.
@@ -70,13 +70,13 @@ impl BoundedInbox {
     }
 
     /// How many envelopes were ever put in.
-    pub(crate) fn entered(&self) -> u64 {
+    pub(crate) fn entered(&self) -> usize {
         self.entered
     }
 
     fn note(&mut self, chunk: Chunk) {
         if chunk.envelopes > 0 {
-            self.entered += chunk.envelopes as u64;
+            self.entered += chunk.envelopes;
             self.envelopes += chunk.envelopes;
             self.bytes += chunk.bytes;
             self.chunks.push_back(chunk);

@@ -80,7 +80,10 @@ impl PeerReceiver {
         if inbox.is_over_limit() {
             return Entered::Blocked;
         }
-        match inbox.put_all(entering.held.take().into_iter().chain(&mut entering.envelopes)) {
+        let before = inbox.entered();
+        let put = inbox.put_all(entering.held.take().into_iter().chain(&mut entering.envelopes));
+        self.link.note_entered(inbox.entered() - before);
+        match put {
             Put::All => {
                 self.entering = None;
                 self.link.pop(now);
@@ -102,9 +105,12 @@ impl PeerReceiver {
             add(&counters.missed, arrival.missed);
             events.emit(Event::Missed { from: ends.peer, count: arrival.missed });
         }
+        // Some may have entered before another process spoke for the peer for a while.
+        let entered = self.link.entered();
         // Counted before they enter, so that who has received one finds it counted.
-        add(&counters.received, arrival.payload.envelopes());
-        let envelopes = Envelopes::new(arrival.payload.clone(), ends.peer, ends.own);
+        add(&counters.received, arrival.payload.envelopes().saturating_sub(entered as u64));
+        let mut envelopes = Envelopes::new(arrival.payload.clone(), ends.peer, ends.own);
+        envelopes.by_ref().take(entered).for_each(drop);
         self.entering = Some(Entering { envelopes, held: None });
         true
     }

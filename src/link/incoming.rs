@@ -65,6 +65,8 @@ struct Stream {
     arrivals: VecDeque<Arrival>,
     /// What the arrivals cost, in bytes.
     bytes: usize,
+    /// How many envelopes of the first arrival have entered the inbox.
+    entered: usize,
     received_ack: Acknowledgement,
     max_message: u32,
     settled: bool,
@@ -91,8 +93,10 @@ impl Arrival {
 struct Replaced {
     incarnation: Incarnation,
     at: Duration,
-    /// What came next of it, should it turn out to be the one that still runs.
+    /// What came next of it, should it turn out to be the one that still runs, and how many envelopes of
+    /// that had entered the inbox.
     next: Sequence,
+    entered: usize,
 }
 
 /// How a peer stands, as far as it is heard.
@@ -207,12 +211,14 @@ impl Incoming {
         let known = self.replaced.iter().position(|old| old.incarnation == header.incarnation);
         let known = known.and_then(|at| self.replaced.remove(at));
         let next = known.map_or(header.base, |known| known.next.max(header.base));
+        let entered = known.filter(|known| known.next == next).map_or(0, |known| known.entered);
         if let Some(old) = self.stream.take() {
             if self.replaced.len() == REMEMBERED {
                 self.replaced.pop_front();
             }
+            let (next, entered) = (old.next(), old.entered);
             let Stream { incarnation, .. } = old;
-            self.replaced.push_back(Replaced { incarnation, at: now, next: old.next() });
+            self.replaced.push_back(Replaced { incarnation, at: now, next, entered });
             self.sightings.push_back(Sighting::Restarted);
         }
         self.stream = Some(Stream {
@@ -222,6 +228,7 @@ impl Incoming {
             overflow: None,
             arrivals: VecDeque::new(),
             bytes: 0,
+            entered,
             received_ack: header.acknowledgement,
             max_message: header.max_message,
             settled: header.settled,
@@ -293,12 +300,25 @@ impl Incoming {
         self.stream.as_ref()?.arrivals.front()
     }
 
+    /// How many envelopes of the arrival at the front have entered the inbox.
+    pub(crate) fn entered(&self) -> usize {
+        self.stream.as_ref().map_or(0, |stream| stream.entered)
+    }
+
+    /// So many more envelopes of the arrival at the front have entered the inbox.
+    pub(crate) fn note_entered(&mut self, envelopes: usize) {
+        if let Some(stream) = &mut self.stream {
+            stream.entered += envelopes;
+        }
+    }
+
     /// The arrival at the front has entered the inbox as a whole.
     pub(crate) fn pop(&mut self, now: Duration) {
         let half = self.limits.window / 2;
         let Some(stream) = &mut self.stream else { return };
         let Some(arrival) = stream.arrivals.pop_front() else { return };
         stream.bytes -= arrival.bytes();
+        stream.entered = 0;
         self.unacknowledged += arrival.bytes();
         let room_again = stream.bytes <= half && stream.overflow.is_some();
         if room_again {
@@ -323,6 +343,7 @@ impl Incoming {
             stream.expected = stream.next();
             stream.arrivals.clear();
             stream.bytes = 0;
+            stream.entered = 0;
             stream.nack = None;
             stream.overflow = None;
         }

@@ -102,6 +102,7 @@ impl Plan {
             events: event_sink,
             counters: Arc::clone(&counters),
             idle_timeout: self.idle_timeout,
+            linger: self.linger,
             heartbeat,
         };
         Parts {

@@ -107,6 +107,8 @@ pub(super) struct Plan {
     pub(super) inbox: usize,
     /// How long an inbox waits for an envelope before it ends, if not for ever.
     pub(super) idle_timeout: Option<Duration>,
+    /// Whether one of the applications does not read its inbox while it waits for the end.
+    pub(super) joins_unread: bool,
     /// How much feedback the channel between the threads of a server holds.
     pub(super) feedback: usize,
 }
@@ -136,6 +138,7 @@ impl Plan {
             outbox: pick(rng, &[1, 8, 1_000]) as usize,
             inbox: pick(rng, &[1, 4, 1_000]) as usize,
             idle_timeout: (rng.u32(..6) == 0).then(|| millis(rng, &[1_500, 2_000, 6_000])),
+            joins_unread: rng.u32(..4) == 0,
             feedback: pick(rng, &[1, 2, 8]) as usize,
         }
     }

@@ -148,14 +148,25 @@ impl World {
 
     /// All servers leave, which takes a bounded time and leaves nothing behind.
     pub(super) fn leave(&mut self) {
-        let well = self.all_well();
+        let unread = self.plan.joins_unread;
+        let well = self.all_well() && !unread;
+        if unread {
+            let unlucky = self.rng.usize(..self.processes.len().max(1));
+            self.processes.iter_mut().skip(unlucky).take(1).for_each(Process::stop_reading);
+            self.processes.iter_mut().for_each(|process| process.app.chats = 20);
+            self.run_until(self.now + HEARTBEAT, |_| false);
+        }
         self.processes.iter_mut().for_each(Process::leave);
-        // Those that find a peer missing wait for it as long as they may.
+        // Those that find a peer missing wait for it as long as they may; one whose application reads
+        // no more, until the others have given up and are missed, and then as long again.
         let patience = if well { HEARTBEAT / 2 } else { LINGER + PEER_TIMEOUT };
+        let patience = if unread { patience * 2 } else { patience };
         let done = self.run_until(self.now + patience, Self::is_over);
-        // A peer that was never heard has not left. Whoever waits for one has to be told to end.
+        // A peer that was never heard has not left, and one whose application does not read holds up
+        // those who still send. Whoever waits for one has to be told to end.
         let waits = |process: &Process| process.peers().any(|peer| process.awaits(peer));
-        let excused = done || self.processes.iter().all(waits);
+        let held_up = unread && self.processes.len() > 1;
+        let excused = done || held_up || self.processes.iter().all(waits);
         assert!(excused, "not ended:\n{}", self.describe());
         let now = self.now;
         self.processes.iter_mut().for_each(|process| process.shut_down(now));

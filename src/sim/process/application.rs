@@ -31,6 +31,8 @@ pub(in crate::sim) struct Application {
     pub(in crate::sim) leisure_until: Duration,
     /// Whether it reads whatever comes.
     reads_all: bool,
+    /// Whether it never looks at its inbox again.
+    ignores_inbox: bool,
     /// How many envelopes it is going to write although all is calm.
     pub(in crate::sim) chats: u32,
 }
@@ -53,6 +55,7 @@ impl Application {
             floods_until: Duration::ZERO,
             leisure_until: now,
             reads_all: false,
+            ignores_inbox: false,
             chats: 0,
         }
     }
@@ -126,7 +129,9 @@ impl Process {
         let most = if floods { Duration::from_micros(500) } else { plan.leisure };
         self.app.leisure_until = world.now + up_to(world.rng, most) + Duration::from_micros(100);
         if calm {
-            self.read(usize::MAX, world.audit);
+            if !self.app.ignores_inbox {
+                self.read(usize::MAX, world.audit);
+            }
             let writes = std::mem::take(&mut self.app.chats) + u32::from(self.app.unsent.is_some());
             return (0..writes).for_each(|_| self.write(world, plan.servers));
         }
@@ -167,6 +172,12 @@ impl Process {
         self.read(usize::MAX, audit);
         self.app.inbox = None;
         self.notice_end();
+    }
+
+    /// The application keeps its inbox, and never looks at it again.
+    pub(in crate::sim) fn stop_reading(&mut self) {
+        self.app.reads_all = false;
+        self.app.ignores_inbox = true;
     }
 
     /// The application has nothing more to say.
