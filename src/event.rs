@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::envelope::{Envelope, Pid};
-pub(crate) use sink::EventSink;
+pub(crate) use sink::{EventChannel, EventSink};
 
 /// Something the application may want to know, out of [`Server::events`](crate::Server::events).
 ///
@@ -15,8 +15,10 @@ pub(crate) use sink::EventSink;
 /// the inbox, and an earlier process's [`Down`](Event::Down) or [`Restarted`](Event::Restarted)
 /// before that.
 ///
-/// The channel holds 1,024 events. The library never waits for the application to read them: what
-/// does not fit is counted in [`Stats::events_missed`](crate::Stats::events_missed).
+/// The channel holds 1,024 events: up to half of them envelopes that come back, with no more bytes
+/// than the [window](crate::Builder::window) (or 1 MiB, or one message alone), and from each peer its share of the
+/// rest, so that nobody's events push out those of others. The library never waits for the application
+/// to read them: what does not fit is counted in [`Stats::events_missed`](crate::Stats::events_missed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -152,6 +154,8 @@ pub enum Rejection {
     WrongServerKey,
     /// A connection that has not introduced itself as libzmq does.
     Handshake,
+    /// Further ones, for other reasons or from other places than could be told apart.
+    Others,
 }
 
 impl fmt::Display for Rejection {
@@ -179,6 +183,7 @@ impl fmt::Display for Rejection {
                 f.write_str("a connection that expects another public key of this server")
             }
             Self::Handshake => f.write_str("a connection that did not introduce itself properly"),
+            Self::Others => f.write_str("for other reasons"),
         }
     }
 }

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::envelope::Pid;
-use crate::event::{EventSink, Rejection};
+use crate::event::Rejection;
 use crate::feedback::Feedback;
 use crate::frame::ClusterId;
 #[cfg(test)]
@@ -55,7 +55,7 @@ pub(crate) struct Setup {
     pub(crate) feedback: Sender<Feedback>,
     /// The stages of the output thread on the way to the end.
     pub(crate) control: Receiver<Stage>,
-    pub(crate) events: EventSink,
+    pub(crate) refusals: Refusals,
     pub(crate) counters: Arc<Counters>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) linger: Duration,
@@ -78,7 +78,6 @@ pub(crate) struct Input {
     /// Since when only partings are left to wait for.
     parting_since: Option<Duration>,
     pause_detector: PauseDetector,
-    refusals: Refusals,
 }
 
 /// What to do after a turn.
@@ -120,7 +119,6 @@ impl Input {
             alone_since: None,
             parting_since: None,
             pause_detector: PauseDetector::new(setup.heartbeat, now),
-            refusals: Refusals::new(setup.events.clone(), Arc::clone(&setup.counters)),
             setup,
         }
     }
@@ -149,8 +147,8 @@ impl Input {
             self.setup.peers.iter_mut().for_each(|peer| peer.link.handle_timeout(now));
         }
         self.end_inbox(now);
-        self.refusals.tell(now);
-        self.setup.peers.iter_mut().for_each(|peer| peer.report(&self.setup.events));
+        self.setup.refusals.tell(now);
+        self.setup.peers.iter_mut().for_each(PeerReceiver::report);
         let told = self.send_feedback();
         if told == Told::Nobody || self.is_finished(now) {
             return Ok(Next::End);
@@ -189,7 +187,9 @@ impl Input {
             match self.setup.inlet.authenticate()? {
                 None => return Ok(false),
                 Some(Outcome::Admitted) => {}
-                Some(Outcome::Refused { reason, address }) => self.refusals.note(reason, address),
+                Some(Outcome::Refused { reason, address }) => {
+                    self.setup.refusals.note(reason, address);
+                }
             }
         }
         Ok(true)
@@ -202,7 +202,7 @@ impl Input {
             let Some(received) = self.setup.inlet.receive()? else { return Ok(false) };
             if let Err(reason) = self.accept(received, now) {
                 let address = self.setup.inlet.last_address();
-                self.refusals.note(reason, address);
+                self.setup.refusals.note(reason, address);
             }
         }
         Ok(true)
@@ -221,7 +221,7 @@ impl Input {
         let at = self.by_pid.get(&header.from).ok_or(Rejection::UnknownSender(header.from))?;
         let peer = &mut self.setup.peers[*at];
         peer.handle_frame(frame, now)?;
-        peer.report(&self.setup.events);
+        peer.report();
         Ok(())
     }
 
@@ -238,7 +238,7 @@ impl Input {
 
     /// One frame of each peer after the other.
     fn enter_in_turns(&mut self, now: Duration) -> bool {
-        let Setup { peers, inbox, events, counters, .. } = &mut self.setup;
+        let Setup { peers, inbox, counters, .. } = &mut self.setup;
         let mut empty = 0;
         while empty < peers.len() {
             let Some(open) = inbox else {
@@ -246,7 +246,7 @@ impl Input {
                 return true;
             };
             let at = self.next_peer;
-            match peers[at].enter(open, events, &counters.peers[at], now) {
+            match peers[at].enter(open, &counters.peers[at], now) {
                 Entered::One => empty = 0,
                 Entered::Nothing => empty += 1,
                 Entered::Blocked => return false,
@@ -347,7 +347,7 @@ impl Input {
         let idle = self.idle_deadline().filter(|_| !self.is_waiting());
         let parting = self.parting_since.map(|since| since + PARTING);
         let peers = self.setup.peers.iter().filter_map(|peer| peer.link.poll_timeout());
-        let others = [retry, idle, parting, self.refusals.poll_timeout()];
+        let others = [retry, idle, parting, self.setup.refusals.poll_timeout()];
         peers.chain(others.into_iter().flatten()).min()
     }
 }

@@ -44,7 +44,9 @@ pub(crate) struct Setup {
     /// Tells the input thread each stage on the way to the end.
     pub(crate) control: Sender<Stage>,
     pub(crate) waker: Box<dyn Waker>,
+    /// For what cannot be delivered.
     pub(crate) events: EventSink,
+    pub(crate) refusals: Refusals,
     pub(crate) counters: Arc<Counters>,
     /// Of one peer, in bytes.
     pub(crate) window: usize,
@@ -67,7 +69,6 @@ pub(crate) struct Output {
     taken: usize,
     lifecycle: Lifecycle,
     pause_detector: PauseDetector,
-    refusals: Refusals,
 }
 
 /// What to do after a turn.
@@ -98,7 +99,6 @@ impl Output {
             taken: 0,
             lifecycle: Lifecycle::new(setup.linger),
             pause_detector: PauseDetector::new(setup.heartbeat, now),
-            refusals: Refusals::new(setup.events.clone(), Arc::clone(&setup.counters)),
             setup,
         }
     }
@@ -133,7 +133,7 @@ impl Output {
         self.say_goodbye();
         self.transmit(now);
         self.settle(now);
-        self.refusals.tell(now);
+        self.setup.refusals.tell(now);
         self.publish(now);
         if worked {
             return Next::Again;
@@ -167,7 +167,7 @@ impl Output {
     fn handle_feedback(&mut self, feedback: &Feedback) {
         let link = &mut self.setup.peers[feedback.peer].link;
         if let Err(reason) = link.handle_status(&feedback.status) {
-            self.refusals.note(reason, None);
+            self.setup.refusals.note(reason, None);
         }
     }
 
@@ -242,7 +242,7 @@ impl Output {
         }
     }
 
-    fn return_unaddressed(&self, mut envelope: Envelope) {
+    fn return_unaddressed(&mut self, mut envelope: Envelope) {
         let Recipient::Peer(peer) = envelope.to else { return };
         add(&self.setup.counters.no_such_peer, 1);
         envelope.from = self.setup.own;
@@ -294,7 +294,7 @@ impl Output {
     fn transmit(&mut self, now: Duration) {
         for peer in &mut self.setup.peers {
             peer.transmit(now);
-            peer.report_dropped(&self.setup.events);
+            peer.report_dropped(&mut self.setup.events);
         }
     }
 
@@ -359,7 +359,7 @@ impl Output {
     /// When there is something to do although nothing has come in.
     fn poll_timeout(&self, now: Duration) -> Duration {
         let peers = self.setup.peers.iter().filter_map(|peer| peer.poll_timeout(now));
-        let others = [self.lifecycle.linger_deadline(), self.refusals.poll_timeout()];
+        let others = [self.lifecycle.linger_deadline(), self.setup.refusals.poll_timeout()];
         peers.chain(others.into_iter().flatten()).min().unwrap_or(now + IDLE)
     }
 
@@ -390,7 +390,8 @@ impl Output {
     pub(crate) fn end(mut self, now: Duration) -> Vec<PeerReport> {
         self.advance(Step::Stop, now);
         self.accept_deferred(now);
-        self.setup.peers.iter_mut().for_each(|peer| peer.report_dropped(&self.setup.events));
+        let Setup { peers, events, .. } = &mut self.setup;
+        peers.iter_mut().for_each(|peer| peer.report_dropped(events));
         self.publish(now);
         self.setup.peers.drain(..).map(|peer| peer.end(now)).collect()
     }

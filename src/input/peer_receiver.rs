@@ -13,6 +13,7 @@ use crate::wire::Envelopes;
 /// The receiving half of the link from one peer, and the frame that is entering the inbox.
 pub(crate) struct PeerReceiver {
     pub(crate) link: Incoming,
+    events: EventSink,
     entering: Option<Entering>,
 }
 
@@ -37,8 +38,8 @@ pub(crate) enum Entered {
 }
 
 impl PeerReceiver {
-    pub(crate) fn new(link: Incoming) -> Self {
-        Self { link, entering: None }
+    pub(crate) fn new(link: Incoming, events: EventSink) -> Self {
+        Self { link, events, entering: None }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -53,10 +54,10 @@ impl PeerReceiver {
     }
 
     /// Tells the application how the peer stands.
-    pub(crate) fn report(&mut self, events: &EventSink) {
+    pub(crate) fn report(&mut self) {
         let peer = self.pid();
         while let Some(sighting) = self.link.poll_sighting() {
-            events.emit(match sighting {
+            self.events.emit(match sighting {
                 Sighting::Up => Event::Up(peer),
                 Sighting::Down => Event::Down(peer),
                 Sighting::Restarted => Event::Restarted(peer),
@@ -69,11 +70,10 @@ impl PeerReceiver {
     pub(crate) fn enter(
         &mut self,
         inbox: &mut BoundedInbox,
-        events: &EventSink,
         counters: &PeerCounters,
         now: Duration,
     ) -> Entered {
-        if self.entering.is_none() && !self.begin(events, counters) {
+        if self.entering.is_none() && !self.begin(counters) {
             return Entered::Nothing;
         }
         let Some(entering) = &mut self.entering else { return Entered::Nothing };
@@ -98,12 +98,12 @@ impl PeerReceiver {
     }
 
     /// Takes up the arrival at the front, if there is one.
-    fn begin(&mut self, events: &EventSink, counters: &PeerCounters) -> bool {
+    fn begin(&mut self, counters: &PeerCounters) -> bool {
         let ends = self.link.ends();
         let Some(arrival) = self.link.front() else { return false };
         if arrival.missed > 0 {
             add(&counters.missed, arrival.missed);
-            events.emit(Event::Missed { from: ends.peer, count: arrival.missed });
+            self.events.emit(Event::Missed { from: ends.peer, count: arrival.missed });
         }
         // Some may have entered before another process spoke for the peer for a while.
         let entered = self.link.entered();

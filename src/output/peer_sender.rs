@@ -74,12 +74,12 @@ impl PeerSender {
     }
 
     /// Tells the application what has been given up, as far as it listens.
-    pub(crate) fn report_dropped(&mut self, events: &EventSink) {
+    pub(crate) fn report_dropped(&mut self, events: &mut EventSink) {
         let ends = self.link.ends();
         while let Some((payload, reason)) = self.link.poll_dropped() {
             let mut left = payload.envelopes();
             for envelope in Envelopes::new(payload, ends.own, ends.peer) {
-                if events.is_full() {
+                if !events.has_room(envelope.msg.len()) {
                     events.count_missed(left);
                     break;
                 }

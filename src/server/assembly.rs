@@ -8,14 +8,18 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::counters::Counters;
 use crate::envelope::Pid;
-use crate::event::{Event, EventSink};
+use crate::event::{Event, EventChannel};
 use crate::feedback::Feedback;
 use crate::frame::{ClusterId, Incarnation};
 use crate::input::{self, BoundedInbox, Input, PeerReceiver};
 use crate::link::{Ends, Incoming, Limits, Outgoing};
 use crate::output::{self, Output, PeerSender};
+use crate::refusals::Refusals;
 use crate::server::Mailbox;
 use crate::transport::{Inlet, Outlet, Waker};
+
+/// How many bytes of messages that come back wait for the application, if the window is not larger.
+const UNDELIVERABLE_BYTES: usize = 1024 * 1024;
 
 /// How many stages the way to the end has after the first.
 const STAGES: usize = 4;
@@ -65,7 +69,7 @@ impl Plan {
     /// Puts the parts together. The time is that of the server's clock.
     pub(crate) fn assemble(self, ways: Ways, now: Duration) -> Parts {
         let counters = Arc::new(Counters::new(&self.peers));
-        let (event_sink, events) = EventSink::new(Arc::clone(&counters));
+        let (channel, events) = EventChannel::new(Arc::clone(&counters));
         let (outbox, outbox_end) = bounded(self.outbox_capacity);
         let (inbox_end, inbox) = bounded(self.inbox_capacity);
         let (control, control_end) = bounded(STAGES);
@@ -74,8 +78,12 @@ impl Plan {
         let sender = |(peer, outlet): (&Pid, _)| {
             PeerSender::new(Outgoing::new(self.ends(*peer), self.limits, now), outlet)
         };
-        let receiver =
-            |peer: &Pid| PeerReceiver::new(Incoming::new(self.ends(*peer), self.limits, now));
+        let receiver = |peer: &Pid| {
+            PeerReceiver::new(
+                Incoming::new(self.ends(*peer), self.limits, now),
+                channel.standings(self.peers.len()),
+            )
+        };
         let output = output::Setup {
             own: self.own,
             peers: self.peers.iter().zip(ways.outlets).map(sender).collect(),
@@ -84,7 +92,8 @@ impl Plan {
             stop: stop_end,
             control,
             waker: ways.waker,
-            events: event_sink.clone(),
+            events: channel.undeliverable(window.max(UNDELIVERABLE_BYTES)),
+            refusals: Refusals::new(channel.refusals(), Arc::clone(&counters)),
             counters: Arc::clone(&counters),
             window,
             max_message: max_message as usize,
@@ -99,7 +108,7 @@ impl Plan {
             inbox: Some(BoundedInbox::new(inbox_end, window)),
             feedback: ways.feedback.0,
             control: control_end,
-            events: event_sink,
+            refusals: Refusals::new(channel.refusals(), Arc::clone(&counters)),
             counters: Arc::clone(&counters),
             idle_timeout: self.idle_timeout,
             linger: self.linger,

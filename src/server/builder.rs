@@ -22,6 +22,9 @@ use crate::wire::MAX_MESSAGE;
 /// It is some frames.
 const INITIAL_WINDOW: usize = 1024 * 1024;
 
+/// How many envelopes an outbox or an inbox holds at the most.
+const MAX_CAPACITY: usize = 1 << 20;
+
 /// Longer than any server runs, and short enough to be added to a time.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
@@ -78,13 +81,15 @@ impl<'a> Builder<'a> {
         self
     }
 
-    /// How many envelopes the outbox holds: 4,096 unless set.
+    /// How many envelopes the outbox holds: 4,096 unless set, and 1,048,576 at the most. The memory for so
+    /// many, 64 bytes each, is taken at the start.
     pub fn outbox_capacity(mut self, envelopes: usize) -> Self {
         self.outbox_capacity = envelopes;
         self
     }
 
-    /// How many envelopes the inbox holds: 4,096 unless set.
+    /// How many envelopes the inbox holds: 4,096 unless set, and 1,048,576 at the most. The memory for so
+    /// many, 64 bytes each, is taken at the start.
     pub fn inbox_capacity(mut self, envelopes: usize) -> Self {
         self.inbox_capacity = envelopes;
         self
@@ -143,6 +148,10 @@ impl<'a> Builder<'a> {
     /// See [`StartError`].
     pub fn start(self) -> Result<(Mailbox, Server), StartError> {
         let limits = self.limits()?;
+        let envelopes = self.outbox_capacity.max(self.inbox_capacity);
+        if envelopes > MAX_CAPACITY {
+            return Err(StartError::Capacity { envelopes, most: MAX_CAPACITY });
+        }
         let url = self.config.url(self.pid).ok_or_else(|| StartError::NotListed {
             pid: self.pid,
             listed: self.config.pids().to_vec(),

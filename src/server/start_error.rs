@@ -48,6 +48,16 @@ pub enum StartError {
         /// The most it can be.
         most: usize,
     },
+    /// The outbox or the inbox was to hold more envelopes than it can.
+    #[error(
+        "a channel for {envelopes} envelopes is too large: the most that it can hold is {most}"
+    )]
+    Capacity {
+        /// How many it was to hold.
+        envelopes: usize,
+        /// The most it can hold.
+        most: usize,
+    },
     /// The configuration has keys, and the server was not given its own.
     #[error(
         "the configuration lists a public key for server {pid}: give it the secret one that belongs \
