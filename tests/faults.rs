@@ -4,13 +4,12 @@
 
 mod support;
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use raft_cluster::{Builder, Event, PeerState, Pid, Server};
 use support::load::{Outcome, await_stats, under_load};
 use support::mesh::Mesh;
-use support::proxy::{Campaign, Cut, Mode, Way};
+use support::proxy::{BOTH, Campaign, Cut, Mode, Way};
 use support::{BOUND, Transport};
 
 const SERVERS: u32 = 3;
@@ -25,23 +24,26 @@ fn carry_out(mesh: &Mesh, campaign: Campaign) {
     }
 }
 
-/// Waits until more of what a server sends to a peer has been acknowledged.
-fn await_progress(servers: &[Server], from: u32, to: u32) {
-    let server = &servers[from as usize - 1];
-    let before = server.stats().peer(Pid::new(to)).unwrap().acknowledged;
-    await_stats(server, to, |stats| stats.acknowledged > before);
+/// Waits until something has been acknowledged that is sent from now on, on each of these links.
+fn await_progress_of(servers: &[Server], links: impl Iterator<Item = (u32, u32)> + Clone) {
+    let server = |pid: u32| &servers[pid as usize - 1];
+    let sent = |(from, to)| server(from).stats().peer(Pid::new(to)).unwrap().sent;
+    let before: Vec<_> = links.clone().map(sent).collect();
+    for ((from, to), before) in links.zip(before) {
+        await_stats(server(from), to, |stats| stats.acknowledged > before);
+    }
 }
 
-/// Waits until nothing that a server sends to a peer is acknowledged any more.
-fn await_standstill(servers: &[Server], from: u32, to: u32) {
-    const LOOKS: u32 = 20;
-    let seen = Cell::new((0, 0));
-    await_stats(&servers[from as usize - 1], to, |stats| {
-        let (acknowledged, looks) = seen.get();
-        let still = stats.in_flight > 0 && stats.acknowledged == acknowledged;
-        seen.set((stats.acknowledged, if still { looks + 1 } else { 0 }));
-        looks == LOOKS
-    });
+/// The same, on one link.
+fn await_progress(servers: &[Server], from: u32, to: u32) {
+    await_progress_of(servers, std::iter::once((from, to)));
+}
+
+/// Waits until half a window of what a server sends to a peer is on its way. That way is to be stalled
+/// already: then it is stuck.
+fn await_stuck(servers: &[Server], from: u32, to: u32) {
+    let server = &servers[from as usize - 1];
+    await_stats(server, to, |stats| stats.window_bytes > WINDOW as u64 / 2);
 }
 
 const WINDOW: usize = 256 * 1024;
@@ -100,8 +102,8 @@ fn a_stall_followed_by_a_reset_loses_nothing() {
         let mesh = Mesh::new(SERVERS, transport, 4);
         let outcome = under_load(mesh.start_all(small_window), 1_024, |servers| {
             for (from, to) in links().cycle().take(20) {
-                mesh.set(from, to, &Mode::Stall);
-                await_standstill(servers, from, to);
+                mesh.hinder(from, to, &BOTH, &Mode::Stall);
+                await_stuck(servers, from, to);
                 mesh.cut(from, to, Cut::Reset);
                 mesh.set(from, to, &Mode::Pass);
                 await_progress(servers, from, to);
@@ -121,23 +123,25 @@ fn a_connection_that_swallows_everything_is_replaced() {
     let servers = mesh.start_all(|b| small_window(b).peer_timeout(Duration::from_secs(3)));
     let outcome = under_load(servers, 1_024, |servers| {
         for ((from, to), ways) in links().zip(cases) {
-            mesh.proxy.set(mesh.route(from, to), ways, &Mode::Swallow);
-            await_standstill(servers, from, to);
-            // New connections pass again; the torn one never does.
+            // First a connection that works.
+            await_progress(servers, from, to);
+            mesh.hinder(from, to, ways, &Mode::Swallow);
+            // New connections pass again, before the torn one is replaced; that one never does.
             mesh.set(from, to, &Mode::Pass);
             await_progress(servers, from, to);
         }
     });
     outcome.assert_clean();
+    assert!(outcome.resent() > 0);
 }
 
 #[test]
 fn bytes_that_come_back_from_a_peer_are_not_needed() {
     let mesh = Mesh::new(SERVERS, Transport::Tcp, 6);
     let outcome = under_load(mesh.start_all(small_window), 1_024, |servers| {
-        links().for_each(|(from, to)| await_progress(servers, from, to));
+        await_progress_of(servers, links());
         links().for_each(|(from, to)| mesh.set_one_way(from, to, Way::Back, &Mode::Swallow));
-        links().for_each(|(from, to)| await_progress(servers, from, to));
+        await_progress_of(servers, links());
         links().for_each(|(from, to)| mesh.set(from, to, &Mode::Pass));
     });
     outcome.assert_clean();
@@ -151,7 +155,7 @@ fn delays_lose_and_repeat_nothing() {
     links().for_each(|(from, to)| mesh.set(from, to, &delay));
     let outcome = under_load(mesh.start_all(small_window), 1_024, |servers| {
         for _ in 0..3 {
-            links().for_each(|(from, to)| await_progress(servers, from, to));
+            await_progress_of(servers, links());
         }
     });
     outcome.assert_clean();
@@ -181,7 +185,7 @@ fn a_link_that_is_cut_one_way_is_noticed_at_both_ends_and_heals() {
         let mesh = Mesh::new(SERVERS, Transport::Tcp, 8);
         let servers = mesh.start_all(|b| small_window(b).peer_timeout(Duration::from_secs(1)));
         let outcome = under_load(servers, 1_024, |servers| {
-            links().for_each(|(from, to)| await_progress(servers, from, to));
+            await_progress_of(servers, links());
             mesh.set(mute, deaf, &Mode::Stall);
             await_state(servers, deaf, mute, PeerState::Down);
             await_state(servers, mute, deaf, PeerState::OneWay);

@@ -1,27 +1,23 @@
 //! Clusters that have keys.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::io::{self, Write};
 
 use raft_cluster::{Builder, Config, Pid, PublicKey, SecretKey, Server, libzmq};
 use serde_json::Value;
 
+use super::skips::skip;
 use super::{Cluster, Transport};
 
 /// Set where a test of keys that is skipped is one that has failed.
 const EXPECT_CURVE: &str = "RAFT_CLUSTER_EXPECT_CURVE";
 
-/// Whether servers with keys can run here. If not it says so, where the test runner hides nothing.
+/// Whether servers with keys can run here. If not it says so.
 pub fn can_use_keys() -> bool {
-    if libzmq().curve {
-        return true;
+    let can = libzmq().curve;
+    if !can {
+        skip(format!("{} is linked", libzmq()), EXPECT_CURVE);
     }
-    assert!(env::var_os(EXPECT_CURVE).is_none(), "{} is linked", libzmq());
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let line = format!("skipped: {test}, since this is {}\n", libzmq());
-    io::stderr().write_all(line.as_bytes()).unwrap();
-    false
+    can
 }
 
 /// A cluster of servers with keys, and their secrets.

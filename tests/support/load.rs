@@ -4,10 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use raft_cluster::{Bytes, Envelope, Event, Mailbox, Pid, Receiver, Report, Sender, Server, Stats};
+use raft_cluster::{
+    Bytes, Envelope, Event, Mailbox, PeerStats, Pid, Receiver, Report, Sender, Server, Stats,
+};
 
-use super::BOUND;
 use super::audit::{Audit, Verdict};
+use super::waits::poll;
+use super::{BOUND, join, until_end};
 
 /// What came of a load, for each server in the order of its pid.
 pub struct Outcome {
@@ -87,7 +90,7 @@ pub fn under_load(
         };
         unzip(threads.into_iter().map(join))
     });
-    let reports = servers.into_iter().map(Server::join).collect();
+    let reports = servers.into_iter().map(join).collect();
     Outcome { sent, audits, events, reports }
 }
 
@@ -129,7 +132,7 @@ fn contents(bytes: usize) -> Vec<Bytes> {
 fn receive(inbox: &Receiver<Envelope>, total: usize, bytes: usize) -> Vec<Audit> {
     let contents = contents(bytes);
     let mut audits = vec![Audit::default(); total];
-    for envelope in inbox {
+    for envelope in until_end(inbox) {
         let place = envelope.msg_id as usize;
         assert!(envelope.msg == contents[place % contents.len()], "message {place} is damaged");
         audits[envelope.from.as_u32() as usize - 1].note(place);
@@ -160,18 +163,14 @@ pub fn assert_accounted(stats: &Stats) {
     }
 }
 
-/// Waits until the server's counts for a peer are as wanted.
-pub fn await_stats(server: &Server, peer: u32, wanted: impl Fn(&raft_cluster::PeerStats) -> bool) {
-    let started = std::time::Instant::now();
-    let (_never_sent, pace) = crossbeam_channel::bounded::<()>(0);
-    loop {
+/// Waits until the server's counts for a peer are as wanted, and holds all its accounts against each
+/// other meanwhile.
+pub fn await_stats(server: &Server, peer: u32, wanted: impl Fn(&PeerStats) -> bool) {
+    let what = format!("server {} to stand with {peer} as wanted", server.pid());
+    poll(&what, || {
         let stats = server.stats();
         assert_accounted(&stats);
-        let stats = stats.peer(Pid::new(peer)).unwrap();
-        if wanted(stats) {
-            return;
-        }
-        assert!(started.elapsed() < BOUND, "{stats:?}");
-        let _ = pace.recv_timeout(Duration::from_millis(1));
-    }
+        let stats = stats.peer(Pid::new(peer)).unwrap().clone();
+        if wanted(&stats) { Ok(()) } else { Err(stats) }
+    });
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use raft_cluster::{Builder, Config, Mailbox, Pid, Server};
 
 use super::proxy::{BOTH, Cut, Mode, Proxy, Way};
-use super::{Cluster, Transport, config_text};
+use super::{BOUND, Cluster, Transport, config_text};
 
 /// Servers 1 to `total`, and a route of the proxy from each to each other.
 pub struct Mesh {
@@ -73,6 +73,13 @@ impl Mesh {
     /// The same, in one way of the connection: with or against the envelopes.
     pub fn set_one_way(&self, from: u32, to: u32, way: Way, mode: &Mode) {
         self.proxy.set(self.route(from, to), &[way], mode);
+    }
+
+    /// Stalls or swallows what goes from one server to another in these ways of the connection, and
+    /// returns when the first bytes are held up, or lost.
+    pub fn hinder(&self, from: u32, to: u32, ways: &[Way], mode: &Mode) {
+        let struck = self.proxy.hinder(self.route(from, to), ways, mode);
+        struck.recv_timeout(BOUND).expect("something comes that way");
     }
 
     pub fn cut(&self, from: u32, to: u32, cut: Cut) -> usize {

@@ -1,6 +1,6 @@
 //! What the integration tests share: clusters in a folder of their own, and waits that end.
 
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
 
 pub mod addresses;
 pub mod audit;
@@ -12,16 +12,16 @@ pub mod netns;
 mod pipe;
 pub mod process;
 pub mod proxy;
-
-use std::time::Duration;
+pub mod skips;
+pub mod waits;
 
 use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Receiver, Server};
 use tempfile::TempDir;
 
 use addresses::free_addresses;
+use waits::Watchdog;
 
-/// Longer than anything takes on a busy machine: a test that waits for it has failed.
-pub const BOUND: Duration = Duration::from_secs(60);
+pub use waits::{BOUND, assert_ends, join, shut_down, until_end, within};
 
 /// How the servers of a test reach each other.
 #[derive(Clone, Copy, Debug)]
@@ -30,11 +30,13 @@ pub enum Transport {
     Ipc,
 }
 
-/// A configuration for servers 1 to `total`, and the folder their sockets lie in.
+/// A configuration for servers 1 to `total`, and the folder their sockets lie in. The test that has it is
+/// watched as long as it does.
 pub struct Cluster {
     pub config: Config,
     pub text: String,
     pub folder: TempDir,
+    _watchdog: Watchdog,
 }
 
 impl Cluster {
@@ -49,7 +51,8 @@ impl Cluster {
             }
         };
         let text = config_text(&urls);
-        Self { config: text.parse().unwrap(), text, folder }
+        let config = text.parse().unwrap();
+        Self { config, text, folder, _watchdog: Watchdog::of_this_test() }
     }
 
     /// Starts one server with the defaults, but no idle timeout.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -109,6 +110,15 @@ impl Stream {
         }
     }
 
+    /// Whether there are bytes to read.
+    fn has_input(&self) -> bool {
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Ipc(stream) => SockRef::from(stream),
+        };
+        socket.peek(&mut [MaybeUninit::uninit()]).is_ok_and(|bytes| bytes > 0)
+    }
+
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(bytes),
@@ -144,6 +154,8 @@ pub struct Pipe {
     bytes: usize,
     /// Whether bytes have been swallowed.
     torn: bool,
+    /// Whether bytes wait that it does not take.
+    stalled: bool,
     /// How many bytes pass before the connection is cut, if it is to be.
     pub budget: Option<u64>,
 }
@@ -171,6 +183,11 @@ impl Pipe {
         Self { budget, ..Self::default() }
     }
 
+    /// Whether bytes have been swallowed, or are held up.
+    pub fn is_hindered(&self) -> bool {
+        self.torn || self.stalled
+    }
+
     /// Carries what it can.
     pub fn carry(
         &mut self,
@@ -179,6 +196,7 @@ impl Pipe {
         mode: &Mode,
         random: &mut fastrand::Rng,
     ) -> Flow {
+        self.stalled = *mode == Mode::Stall && (!self.held.is_empty() || from.has_input());
         if *mode == Mode::Stall {
             return Flow::Waiting;
         }

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use raft_cluster::{Envelope, Event, Mailbox, Pid, Recipient, Server};
 use serde::{Deserialize, Serialize};
 
-use super::BOUND;
+use super::{BOUND, within};
 
 /// What the process is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ impl Process {
     /// The end that no process can prepare for.
     pub fn kill(mut self) {
         self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        within(BOUND, "a killed process to end", || self.0.wait()).unwrap();
     }
 }
 
@@ -77,7 +77,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = within(BOUND, "a killed process to end", || self.0.wait());
     }
 }
 

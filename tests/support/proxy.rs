@@ -16,6 +16,7 @@ use mio::{Events, Poll, Token, Waker};
 
 pub use super::pipe::Mode;
 use super::pipe::{Address, Flow, Listener, Pipe, Stream};
+use super::{BOUND, within};
 
 const WAKER: Token = Token(0);
 
@@ -70,7 +71,8 @@ impl Proxy {
             let back: Address = back.parse()?;
             let mut listener = Listener::beside(&back)?;
             listener.register(poll.registry(), Token(1 + at))?;
-            routes.push(Route { listener, back, modes: [Mode::Pass, Mode::Pass] });
+            let modes = [Mode::Pass, Mode::Pass];
+            routes.push(Route { listener, back, modes, hindered: None });
         }
         let fronts = routes.iter().map(|route| route.listener.url()).collect::<io::Result<_>>()?;
         let (commands, inbound) = unbounded();
@@ -95,6 +97,15 @@ impl Proxy {
                 engine.routes[route].modes[way as usize] = mode.clone();
             }
         });
+    }
+
+    /// The same with [`Mode::Stall`] or [`Mode::Swallow`]. The channel tells when that has struck: when the
+    /// first bytes are held up, or lost.
+    pub fn hinder(&self, route: usize, ways: &[Way], mode: &Mode) -> Receiver<()> {
+        let (strikes, struck) = bounded(1);
+        self.command(move |engine| engine.routes[route].hindered = Some(strikes));
+        self.set(route, ways, mode);
+        struck
     }
 
     /// Cuts every connection of a route, and tells how many there were.
@@ -122,7 +133,7 @@ impl Proxy {
         });
         self.commands.send(command).ok()?;
         self.waker.wake().ok()?;
-        result.recv().ok()
+        within(BOUND, "the proxy to obey", || result.recv().ok())
     }
 }
 
@@ -132,7 +143,7 @@ impl Drop for Proxy {
         // A thread that cannot be woken has ended.
         let _ = self.waker.wake();
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            let _ = within(BOUND, "the proxy to end", || thread.join());
         }
     }
 }
@@ -141,6 +152,8 @@ struct Route {
     listener: Listener,
     back: Address,
     modes: [Mode; 2],
+    /// Whom to tell of the next connection that is hindered.
+    hindered: Option<Sender<()>>,
 }
 
 struct Connection {
@@ -245,8 +258,14 @@ impl Engine {
 
     fn carry(&mut self, id: usize) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let modes = &self.routes[connection.route].modes;
-        match connection.carry(modes, &mut self.random) {
+        let route = &mut self.routes[connection.route];
+        let was_hindered = connection.is_hindered();
+        let flow = connection.carry(&route.modes, &mut self.random);
+        if connection.is_hindered() && !was_hindered {
+            // Whoever wanted to know may have stopped listening.
+            let _ = route.hindered.take().map(|strikes| strikes.send(()));
+        }
+        match flow {
             Flow::Waiting => {}
             Flow::Ended => drop(self.connections.remove(&id)),
             Flow::Spent => self.cut_for_campaign(id),
@@ -299,6 +318,10 @@ impl Connection {
             Flow::Waiting => back.carry(server, client, &modes[Way::Back as usize], random),
             over => over,
         }
+    }
+
+    fn is_hindered(&self) -> bool {
+        self.forth.is_hindered() || self.back.is_hindered()
     }
 
     fn end(self, cut: Cut) {
