@@ -3,17 +3,18 @@
 
 mod support;
 
+use std::thread;
 use std::time::Duration;
 
-use raft_cluster::{Envelope, Event, Pid, Reason, Recipient, Server};
-use support::{BOUND, Cluster, Transport, receive, sent_by};
+use raft_cluster::{Envelope, Event, Pid, Reason, Receiver, Recipient, Server};
+use support::{BOUND, Cluster, Transport, await_all_up, receive, sent_by, shut_down};
 
 const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
 
 /// Waits until this envelope has come back.
-fn assert_refused(server: &Server, peer: Pid, envelope: Envelope, reason: Reason) {
-    match next_refusal(server) {
+fn assert_refused(events: &Receiver<Event>, peer: Pid, envelope: Envelope, reason: Reason) {
+    match next_refusal(events) {
         Event::Undeliverable { peer: to, envelope: back, reason: why, .. } => {
             assert_eq!((to, back, why), (peer, sent_by(ONE, envelope), reason));
         }
@@ -22,9 +23,9 @@ fn assert_refused(server: &Server, peer: Pid, envelope: Envelope, reason: Reason
 }
 
 /// The next event that is not about peers coming and going.
-fn next_refusal(server: &Server) -> Event {
+fn next_refusal(events: &Receiver<Event>) -> Event {
     loop {
-        let event = server.events().recv_timeout(BOUND).unwrap();
+        let event = events.recv_timeout(BOUND).expect("something comes back");
         if matches!(event, Event::Undeliverable { .. } | Event::Rejected { .. }) {
             return event;
         }
@@ -46,23 +47,63 @@ fn a_megabyte_is_broadcast_byte_for_byte() {
     }
 }
 
+/// A batch gathers so much, in bytes, and a message of half of it or more travels alone. An envelope in a
+/// batch costs this much beside its message, or 8 less where its id counts on from the one before.
+const BATCH: usize = 256 * 1024;
+const OVERHEAD: usize = 12;
+
+/// A received body below this size is copied, and a larger one shared with the frame it came in.
+const SHARED: usize = 8 * 1024;
+
+/// Ids that count on, and in between ids that do not.
+fn id(place: usize) -> i64 {
+    let place = place as i64;
+    if place % 5 == 0 { -place } else { place }
+}
+
+/// Sizes at, right below and right above each edge of the ways that messages travel, after one another in
+/// all orders that matter: alone in a batch, two that just fit one or do not, a batch that is cut short by
+/// one that travels alone, and several windows' worth in one message.
+fn sizes_around_the_edges() -> Vec<usize> {
+    let around = |edge: usize| edge - 13..=edge + 1;
+    let mut sizes = vec![0, 1, 0, 9_000_000, 0, 20_000_000, 1];
+    for edge in [SHARED, BATCH / 2, BATCH] {
+        for size in around(edge) {
+            sizes.extend([size, 0, size, size, 3]);
+        }
+    }
+    // Two or three that fill a batch to the last byte, or are one byte too many, whatever an id costs.
+    for ids in [0, 8, 16, 24] {
+        for size in around(BATCH / 2 - OVERHEAD - ids / 2) {
+            sizes.extend([size, size, BATCH - size, 40_000]);
+        }
+        for size in around(BATCH / 3 - OVERHEAD) {
+            sizes.extend([size, size, size]);
+        }
+    }
+    sizes
+}
+
 #[test]
 fn every_size_arrives_in_its_place() {
     let cluster = Cluster::new(2, Transport::Ipc);
     let (one, _server_one) = cluster.start(1);
     let (two, _server_two) = cluster.start(2);
-    let sizes =
-        [0, 1, 0, 16_383, 16_384, 0, 65_535, 65_536, 65_537, 3, 9_000_000, 0, 20_000_000, 1];
-    for (place, size) in sizes.into_iter().enumerate() {
-        let message = vec![place as u8; size];
-        one.outbox.send(Envelope::to(TWO, message).with_id(place as i64)).unwrap();
-    }
-    for (place, size) in sizes.into_iter().enumerate() {
-        let envelope = receive(&two);
-        assert_eq!((envelope.msg_id, envelope.msg.len()), (place as i64, size));
-        assert_eq!((envelope.from, envelope.to), (ONE, Recipient::Peer(TWO)));
-        assert!(envelope.msg.iter().all(|byte| *byte == place as u8));
-    }
+    let sizes = sizes_around_the_edges();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for (place, size) in sizes.iter().enumerate() {
+                let envelope = Envelope::to(TWO, vec![place as u8; *size]).with_id(id(place));
+                one.outbox.send_timeout(envelope, BOUND).unwrap();
+            }
+        });
+        for (place, size) in sizes.iter().enumerate() {
+            let envelope = receive(&two);
+            assert_eq!((envelope.msg_id, envelope.msg.len()), (id(place), *size));
+            assert_eq!((envelope.from, envelope.to), (ONE, Recipient::Peer(TWO)));
+            assert!(envelope.msg.iter().all(|byte| *byte == place as u8));
+        }
+    });
 }
 
 #[test]
@@ -74,8 +115,8 @@ fn a_message_at_the_limit_passes_and_one_above_it_comes_back() {
             builder.max_message(limit).start().unwrap()
         };
         let (one, server_one) = start(1);
-        let (two, _server_two) = start(2);
-        let (three, _server_three) = start(3);
+        let (two, server_two) = start(2);
+        let (three, server_three) = start(3);
         let at = Envelope::broadcast(vec![1; limit]).with_id(1);
         let above = Envelope::broadcast(vec![2; limit + 1]).with_id(2);
         let after = Envelope::broadcast("after").with_id(3);
@@ -87,10 +128,13 @@ fn a_message_at_the_limit_passes_and_one_above_it_comes_back() {
             assert_eq!(receive(mailbox), sent_by(ONE, after.clone()));
         }
         for peer in [TWO, Pid::new(3)] {
-            assert_refused(&server_one, peer, above.clone(), Reason::TooLarge);
+            assert_refused(server_one.events(), peer, above.clone(), Reason::TooLarge);
+        }
+        for server in [&server_one, &server_two, &server_three] {
+            await_all_up(server);
         }
         drop(one);
-        let report = server_one.shutdown();
+        let report = shut_down(server_one);
         assert_eq!(report.undelivered(), 2);
         assert_eq!(report.stats.peer(TWO).unwrap().dropped.too_large, 1);
     }
@@ -105,10 +149,10 @@ fn a_message_larger_than_the_recipient_allows_comes_back() {
     one.outbox.send(large.clone().with_id(1)).unwrap();
     let builder = Server::builder(&cluster.config, TWO).idle_timeout(None).max_message(100_000);
     let (two, server_two) = builder.start().unwrap();
-    assert_refused(&server_one, TWO, large.clone().with_id(1), Reason::TooLarge);
+    assert_refused(server_one.events(), TWO, large.clone().with_id(1), Reason::TooLarge);
     one.outbox.send(large.clone().with_id(2)).unwrap();
     one.outbox.send(Envelope::to(TWO, "small")).unwrap();
-    assert_refused(&server_one, TWO, large.with_id(2), Reason::TooLarge);
+    assert_refused(server_one.events(), TWO, large.with_id(2), Reason::TooLarge);
     assert_eq!(receive(&two).msg, "small");
     assert_eq!(server_two.stats().peer(ONE).unwrap().missed, 2);
 }
@@ -119,24 +163,49 @@ fn a_message_for_nobody_comes_back() {
     let (one, server_one) = cluster.start(1);
     let (two, _server_two) = cluster.start(2);
     for nobody in [ONE, Pid::new(99)] {
-        for size in [3, 100_000] {
+        for size in [3, BATCH / 2 - 1, BATCH / 2, 1_000_000] {
             let envelope = Envelope::to(nobody, vec![0; size]);
             one.outbox.send(envelope.clone()).unwrap();
-            assert_refused(&server_one, nobody, envelope, Reason::NoSuchPeer);
+            assert_refused(server_one.events(), nobody, envelope, Reason::NoSuchPeer);
         }
     }
     one.outbox.send(Envelope::broadcast("goes on")).unwrap();
     assert_eq!(receive(&two).msg, "goes on");
     drop(one);
-    let report = server_one.shutdown();
-    assert_eq!((report.undelivered(), report.stats.no_such_peer), (4, 4));
+    let report = shut_down(server_one);
+    assert_eq!((report.undelivered(), report.stats.no_such_peer), (8, 8));
+}
+
+#[test]
+fn a_message_for_nobody_comes_back_also_from_a_server_that_was_held_up_to_its_end() {
+    for (size, largest) in [(3, 64 << 20), (1_000_000, 64 << 20), (1_000_000, 999_999)] {
+        let cluster = Cluster::new(2, Transport::Ipc);
+        let builder = Server::builder(&cluster.config, ONE).idle_timeout(None).window(0);
+        let builder = builder.linger(Duration::ZERO).max_message(largest);
+        let (one, server_one) = builder.start().unwrap();
+        let builder = Server::builder(&cluster.config, TWO).idle_timeout(None).window(0);
+        let (two, _server_two) = builder.inbox_capacity(1).start().unwrap();
+        // One is in the inbox, the others wait before it: what comes after them is not reached.
+        for id in 0..10 {
+            let envelope = Envelope::to(TWO, vec![0; 100]).with_id(id);
+            one.outbox.send_timeout(envelope, BOUND).unwrap();
+        }
+        let envelope = Envelope::to(Pid::new(99), vec![0; size]);
+        one.outbox.send(envelope.clone()).unwrap();
+        assert_eq!(receive(&two).msg_id, 0);
+        assert_eq!(server_one.stats().no_such_peer, 0);
+        let events = server_one.events().clone();
+        let report = shut_down(server_one);
+        assert_eq!(report.stats.no_such_peer, 1);
+        assert_refused(&events, Pid::new(99), envelope, Reason::NoSuchPeer);
+    }
 }
 
 #[test]
 fn a_late_server_gets_all_that_was_sent_to_it() {
     let cluster = Cluster::new(3, Transport::Tcp);
     let (one, _server_one) = cluster.start(1);
-    let (two, _server_two) = cluster.start(2);
+    let (two, server_two) = cluster.start(2);
     for place in 0..10_000 {
         let to = if place % 3 == 0 { Recipient::Broadcast } else { Recipient::Peer(Pid::new(3)) };
         let mut envelope = Envelope::broadcast(format!("{place}")).with_id(place);
@@ -147,11 +216,14 @@ fn a_late_server_gets_all_that_was_sent_to_it() {
     for place in (0..10_000).step_by(3) {
         assert_eq!(receive(&two).msg_id, place);
     }
-    let (three, _server_three) = cluster.start(3);
+    let (three, server_three) = cluster.start(3);
     for place in 0..10_000 {
         let envelope = receive(&three);
         assert_eq!((envelope.msg_id, envelope.from), (place, ONE));
         assert_eq!(envelope.msg, place.to_string());
+    }
+    for server in [&server_two, &server_three] {
+        await_all_up(server);
     }
 }
 
@@ -164,17 +236,20 @@ fn a_tiny_window_and_tiny_channels_only_slow_things_down() {
     };
     let (one, _server_one) = start(ONE);
     let (two, server_two) = start(TWO);
-    let sender = std::thread::spawn(move || {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for place in 0..200 {
+                let envelope = Envelope::broadcast(vec![0; 100]).with_id(place);
+                one.outbox.send_timeout(envelope, BOUND).unwrap();
+            }
+        });
         for place in 0..200 {
-            let envelope = Envelope::broadcast(vec![0; 100]).with_id(place);
-            one.outbox.send_timeout(envelope, BOUND).unwrap();
+            assert_eq!(receive(&two).msg_id, place);
         }
     });
-    for place in 0..200 {
-        assert_eq!(receive(&two).msg_id, place);
-    }
-    sender.join().unwrap();
     assert_eq!(server_two.stats().messages_received, 200);
-    let later = Duration::from_millis(1);
-    assert!(two.inbox.recv_timeout(later).is_err(), "nothing came twice");
+    // Nothing came twice: the next is what is sent next.
+    one.outbox.send(Envelope::broadcast("the next").with_id(200)).unwrap();
+    assert_eq!(receive(&two).msg, "the next");
+    assert_eq!(server_two.stats().messages_received, 201);
 }

@@ -15,11 +15,11 @@ pub mod proxy;
 pub mod skips;
 pub mod waits;
 
-use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Receiver, Server};
+use raft_cluster::{Config, Envelope, Event, Mailbox, PeerState, Pid, Receiver, Server};
 use tempfile::TempDir;
 
 use addresses::free_addresses;
-use waits::Watchdog;
+use waits::{Watchdog, poll};
 
 pub use waits::{BOUND, assert_ends, join, shut_down, until_end, within};
 
@@ -71,6 +71,15 @@ pub fn config_text(urls: &[String]) -> String {
     let servers: Vec<_> =
         (1..).zip(urls).map(|(pid, url)| serde_json::json!({"mypid": pid, "url": url})).collect();
     serde_json::json!({"object": {"total": urls.len(), "Servers": servers}}).to_string()
+}
+
+/// Waits until a server has heard all its peers. One that ends before leaves those that it never heard
+/// waiting for the peer timeout: they cannot tell it from one that is still to come.
+pub fn await_all_up(server: &Server) {
+    poll(&format!("server {} to hear all its peers", server.pid()), || {
+        let peers = server.stats().peers;
+        if peers.iter().all(|peer| peer.state == PeerState::Up) { Ok(()) } else { Err(peers) }
+    });
 }
 
 /// The next envelope, or a failed test.
