@@ -6,7 +6,7 @@ mod support;
 use std::thread;
 
 use raft_cluster::{Envelope, Mailbox, Pid, Recipient, Server};
-use support::{BOUND, Cluster, Transport, receive};
+use support::{BOUND, Cluster, Transport, join, receive, shut_down, until_end};
 
 const SERVERS: u32 = 5;
 
@@ -44,7 +44,7 @@ fn play(own: u32, mailbox: Mailbox, plans: &[Plan]) {
                 })
                 .map(Vec::into_iter)
                 .collect();
-        for envelope in &inbox {
+        for envelope in until_end(&inbox) {
             let from = envelope.from.as_u32();
             let place = due[from as usize - 1].next();
             assert_eq!(Some(envelope.msg_id), place.map(|place| place as i64), "{from} → {own}");
@@ -67,7 +67,7 @@ fn run(transport: Transport, plans: &[Plan]) {
         (1..).zip(servers).map(play).collect::<Vec<_>>()
     });
     for server in handles {
-        let report = server.join();
+        let report = join(server);
         assert!(report.all_acknowledged(), "{report:?}");
     }
 }
@@ -130,6 +130,6 @@ fn a_ring_turns_a_thousand_rounds() {
     });
     for (mailbox, server) in servers {
         drop(mailbox);
-        assert!(server.shutdown().all_acknowledged());
+        assert!(shut_down(server).all_acknowledged());
     }
 }

@@ -19,7 +19,8 @@ use raft_cluster::{
 };
 use support::addresses::free_addresses;
 use support::keys::{KeyedCluster, can_use_keys};
-use support::{BOUND, Transport, config_text, receive};
+use support::waits::Watchdog;
+use support::{BOUND, Transport, config_text, join, receive, shut_down};
 
 const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
@@ -65,7 +66,7 @@ fn servers_with_keys_talk() {
             (mailbox.inbox, server)
         });
         for (_, server) in servers {
-            let report = server.join();
+            let report = join(server);
             assert!(report.all_acknowledged(), "{transport:?}: {report:?}");
             assert_eq!(report.stats.rejected, 0, "{transport:?}: {report:?}");
         }
@@ -194,7 +195,7 @@ fn what_was_refused_at_first_is_heard_once_it_is_put_right() {
         let refused =
             |event: &Event| matches!(event, Event::Rejected { reason, .. } if *reason == expected);
         while !refused(&server.events().recv_timeout(BOUND).expect("it is refused")) {}
-        drop(wrong);
+        shut_down(wrong);
 
         let (two, right) = quick(keyed.builder(2)).start().unwrap();
         say(&two, ONE, "it is me");
@@ -202,7 +203,7 @@ fn what_was_refused_at_first_is_heard_once_it_is_put_right() {
         say(&one, TWO, "so it is");
         hear(&two, ONE, "so it is");
         drop(two);
-        assert!(right.shutdown().all_acknowledged(), "round {round}");
+        assert!(shut_down(right).all_acknowledged(), "round {round}");
     }
 }
 
@@ -253,6 +254,7 @@ const CONFIDENTIAL: &str = "for your eyes only: forty-two";
 
 #[test]
 fn without_keys_whoever_listens_on_the_wire_reads_along() {
+    let _watchdog = Watchdog::of_this_test();
     let [one, two] = free_addresses(2).unwrap()[..] else { panic!("two addresses") };
     let recorder = Recorder::before(two);
     let config: Config = config_text(&[one.to_string(), two.to_string()]).parse().unwrap();

@@ -9,11 +9,12 @@ mod support;
 use std::fs;
 use std::net::TcpListener;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use raft_cluster::{Envelope, Mailbox, Server};
 use support::addresses::free_addresses;
-use support::{BOUND, Cluster, Transport};
+use support::waits::{Watchdog, poll};
+use support::{BOUND, Cluster, Transport, join, shut_down, until_end, within};
 
 /// How many entries a folder of `/proc/self` has.
 fn count(folder: &str) -> usize {
@@ -30,10 +31,10 @@ fn one_cluster(transport: Transport) {
             mailbox.outbox.send(Envelope::broadcast("hello").with_id(id)).unwrap();
         }
         let Mailbox { inbox, .. } = mailbox;
-        handles.push((thread::spawn(move || inbox.iter().count()), server));
+        handles.push((thread::spawn(move || until_end(&inbox).count()), server));
     }
     for (heard, server) in handles {
-        assert!(server.join().all_acknowledged());
+        assert!(join(server).all_acknowledged());
         assert_eq!(heard.join().unwrap(), 400);
     }
 }
@@ -45,7 +46,7 @@ fn one_that_is_dropped() {
     let builder = Server::builder(&cluster.config, cluster.config.pids()[0]).linger(linger);
     let (mailbox, server) = builder.start().unwrap();
     mailbox.outbox.send_timeout(Envelope::broadcast(vec![0; 100_000]), BOUND).unwrap();
-    drop(server);
+    within(BOUND, "the drop of a server", || drop(server));
 }
 
 /// A port that was used can be used again at once.
@@ -56,13 +57,14 @@ fn one_after_the_other_on_one_port() {
     for _ in 0..5 {
         let (mailbox, server) = Server::start(&config, raft_cluster::Pid::new(1)).unwrap();
         drop(mailbox);
-        server.shutdown();
+        shut_down(server);
     }
     TcpListener::bind(address).unwrap();
 }
 
 #[test]
 fn nothing_is_left_behind() {
+    let _watchdog = Watchdog::of_this_test();
     one_cluster(Transport::Tcp);
     let (threads, files) = (count("task"), count("fd"));
     for transport in [Transport::Tcp, Transport::Ipc, Transport::Tcp] {
@@ -76,10 +78,9 @@ fn nothing_is_left_behind() {
         scope.spawn(one_after_the_other_on_one_port);
     });
     // The kernel shows a thread for a moment after it was joined.
-    let deadline = Instant::now() + BOUND;
-    while count("task") > threads && Instant::now() < deadline {
-        thread::yield_now();
-    }
-    assert!(count("task") <= threads, "threads are left");
+    poll(&format!("all threads but {threads} to be gone"), || {
+        let left = count("task");
+        if left <= threads { Ok(()) } else { Err(left) }
+    });
     assert_eq!(count("fd"), files, "files or sockets are left");
 }

@@ -1,6 +1,7 @@
 //! The same on a real network, as far as one machine has one: the kernel resets connections, packets get
 //! lost, and the line is cut one way or both. Two network namespaces stand for two machines, which takes
-//! root on Linux; elsewhere these tests say why they are skipped.
+//! root on Linux; elsewhere these tests say why they are skipped, unless the environment has
+//! `RAFT_CLUSTER_EXPECT_ROOT`: then they fail.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -11,10 +12,15 @@ use raft_cluster::{Builder, Event, Mailbox, PeerState, Pid, Server};
 use support::audit::Verdict;
 use support::load::{await_stats, under_load};
 use support::netns::{Impairment, Machines};
+use support::skips::skip;
+
+/// Set where a test that is skipped for want of rights, tools or a feature of the kernel is one that has
+/// failed.
+const EXPECT_ROOT: &str = "RAFT_CLUSTER_EXPECT_ROOT";
 
 /// Two machines, unless the test is to be skipped.
 fn machines() -> Option<Machines> {
-    Machines::new().inspect_err(|reason| println!("skipped: {reason}")).ok()
+    Machines::new().inspect_err(|reason| skip(reason, EXPECT_ROOT)).ok()
 }
 
 /// A server on each machine.
@@ -54,7 +60,7 @@ fn resets_by_the_kernel_lose_nothing() {
     });
     outcome.assert_clean();
     if resets == 0 {
-        println!("skipped: this kernel cannot reset connections");
+        skip("this kernel cannot reset connections", EXPECT_ROOT);
     }
     outcome.verdict().show("connections reset by the kernel, `ss -K`", resets);
     assert_eq!(outcome.count(|event| matches!(event, Event::Down(_))), 0);
@@ -66,7 +72,7 @@ fn a_network_that_loses_and_delays_packets_loses_no_messages() {
     let impairment = match machines.impair() {
         Ok(Impairment::LossAndDelay) => "5 % of the packets lost, delay of 50 ms ± 20 ms",
         Ok(Impairment::Loss) => "5 % of the packets lost",
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => return skip(reason, EXPECT_ROOT),
     };
     let servers = start(&machines, small);
     let outcome = under_load(servers, 256, |servers| await_progress(servers, 10_000));

@@ -16,7 +16,7 @@ use support::addresses::free_addresses;
 use support::audit::show_row;
 use support::load::{EndOnDrop, assert_accounted, await_stats};
 use support::process::{Process, Role, Status, play};
-use support::{BOUND, Cluster, Transport, await_event, config_text, receive};
+use support::{BOUND, Cluster, Transport, await_event, config_text, receive, shut_down, until_end};
 
 const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
@@ -134,7 +134,7 @@ fn a_peer_that_is_killed_a_hundred_times_is_heard_in_order_each_time() {
     }
     assert_eq!((events, dropped), (expected, 0));
     drop(mailbox);
-    server.shutdown();
+    shut_down(server);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn claim_twice(cluster: &Cluster, newer_config: &Config, received: i64) {
     for _ in 0..FILLING {
         older.outbox.send_timeout(Envelope::to(ONE, vec![0; 1_000]), BOUND).unwrap();
     }
-    let back = server_older.events().iter().find(|e| matches!(e, Event::Undeliverable { .. }));
+    let back = until_end(server_older.events()).find(|e| matches!(e, Event::Undeliverable { .. }));
     assert!(matches!(back, Some(Event::Undeliverable { peer: ONE, reason: Reason::PeerDown, .. })));
     for _ in 0..2 {
         events.extend(await_conflict(&server_one));

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use raft_cluster::{Builder, Envelope, Event, Pid, Server};
-use support::{BOUND, Cluster, Transport, await_event};
+use support::{BOUND, Cluster, Transport, await_event, receive, shut_down, within};
 
 const MESSAGES: i64 = 1_000;
 
@@ -31,15 +31,15 @@ fn assert_delivered_after<T>(hold: impl FnOnce(&str) -> Holder<T>) {
     for id in 0..MESSAGES {
         mailbox.outbox.send(Envelope::to(Pid::new(2), "early").with_id(id)).unwrap();
     }
-    let kept = (holder.visited)();
+    let kept = within(BOUND, "visitors of who holds the port", holder.visited);
     let (late, late_server) = quick(Server::builder(&cluster.config, Pid::new(2))).start().unwrap();
     for id in 0..MESSAGES {
-        assert_eq!(late.inbox.recv_timeout(BOUND).unwrap().msg_id, id);
+        assert_eq!(receive(&late).msg_id, id);
     }
     await_event(server.events(), &Event::Up(Pid::new(2)));
     drop((mailbox, late));
-    assert!(server.shutdown().all_acknowledged());
-    assert!(late_server.shutdown().all_acknowledged());
+    assert!(shut_down(server).all_acknowledged());
+    assert!(shut_down(late_server).all_acknowledged());
     drop(kept);
 }
 
@@ -139,14 +139,14 @@ fn a_peer_that_was_never_there_holds_nobody_up() {
                 }
             });
             for id in 0..MESSAGES {
-                assert_eq!(two.inbox.recv_timeout(BOUND).unwrap().msg_id, id);
+                assert_eq!(receive(&two).msg_id, id);
             }
         });
         let stats = server_one.stats();
         let absent = stats.peer(Pid::new(3)).unwrap();
         assert!(absent.window_bytes <= 64 * 1024, "{absent:?}");
         drop((one, two));
-        let report = server_one.shutdown();
+        let report = shut_down(server_one);
         assert_eq!(report.undelivered(), MESSAGES as u64);
         let back = report.stats.peer(Pid::new(3)).unwrap().dropped.peer_down;
         // Whatever still fitted the window stays in it, in order, and not a message is in both counts or in neither.

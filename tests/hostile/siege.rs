@@ -1,7 +1,8 @@
 //! A siege: the victim, a true peer that goes on talking with it, and the ways in for an attacker.
 
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use raft_cluster::{Builder, Config, Envelope, Mailbox, Pid, Rejection, Server};
@@ -9,6 +10,7 @@ use raft_cluster::{Builder, Config, Envelope, Mailbox, Pid, Rejection, Server};
 use crate::forged::incarnation_of;
 use crate::support::addresses::free_addresses;
 use crate::support::keys::can_use_keys;
+use crate::support::waits::{Watchdog, poll};
 use crate::support::{BOUND, receive};
 use crate::victim::{Order, PEER_TIMEOUT, Report, Role, Victim, WINDOW};
 
@@ -42,15 +44,17 @@ pub enum Reach {
 }
 
 pub struct Siege {
+    /// Dropped while the victim is there to hear it leave: else it would wait for that.
+    peer: (Mailbox, Server),
     pub victim: Victim,
     pub context: zmq::Context,
-    peer: (Mailbox, Server),
     addresses: Vec<SocketAddr>,
     keys: Option<Vec<zmq::CurveKeyPair>>,
     config: Config,
     /// The peak of the victim's memory before the attack, in KiB.
     before: u64,
     said: i64,
+    _watchdog: Watchdog,
 }
 
 /// The options of all servers here: small bounds and short times.
@@ -97,7 +101,17 @@ impl Siege {
         let config = text.parse().unwrap();
         let peer = start(&config, PEER, secret(PEER));
         let context = zmq::Context::new();
-        let mut siege = Self { victim, context, peer, addresses, keys, config, before: 0, said: 0 };
+        let mut siege = Self {
+            victim,
+            context,
+            peer,
+            addresses,
+            keys,
+            config,
+            before: 0,
+            said: 0,
+            _watchdog: Watchdog::of_this_test(),
+        };
         siege.assert_serving();
         siege.before = siege.victim.peak();
         siege
@@ -143,6 +157,17 @@ impl Siege {
 
     /// A libzmq socket of an attacker, connected to the victim.
     pub fn attacker(&self, guise: Guise, kind: zmq::SocketType) -> zmq::Socket {
+        let socket = self.disguised(guise, kind);
+        socket.connect(&self.victim_url()).unwrap();
+        socket
+    }
+
+    fn victim_url(&self) -> String {
+        format!("tcp://{}", self.address(VICTIM))
+    }
+
+    /// A socket that is not connected yet.
+    fn disguised(&self, guise: Guise, kind: zmq::SocketType) -> zmq::Socket {
         let socket = self.context.socket(kind).unwrap();
         socket.set_linger(0).unwrap();
         socket.set_sndtimeo(BOUND.as_millis() as i32).unwrap();
@@ -159,7 +184,6 @@ impl Siege {
                 socket.set_curve_secretkey(&own.secret_key).unwrap();
             }
         }
-        socket.connect(&format!("tcp://{}", self.address(VICTIM))).unwrap();
         socket
     }
 
@@ -167,16 +191,40 @@ impl Siege {
     /// enough: libzmq's own side of it can be gone before the victim knows what it wanted.
     pub fn await_refusal(&mut self, guise: Guise, message: &[Vec<u8>]) {
         let known = self.victim.order(Order::Report).rejected;
-        let started = Instant::now();
-        let pace = crossbeam_channel::never::<()>();
         let mut attempts = Vec::new();
-        while self.victim.order(Order::Report).rejected == known {
-            assert!(started.elapsed() < BOUND, "{guise:?} was not refused");
-            let socket = self.attacker(guise, zmq::DEALER);
+        poll(&format!("{guise:?} to be refused"), || {
+            let socket = self.disguised(guise, zmq::DEALER);
+            let failure = self.failure(&socket);
+            socket.connect(&self.victim_url()).unwrap();
             socket.send_multipart(message, 0).unwrap();
-            attempts.push(socket);
-            let _ = pace.recv_timeout(Duration::from_millis(50));
-        }
+            failure.recv_multipart(0).expect("the attempt fails");
+            attempts.push((socket, failure));
+            let report = self.victim.order(Order::Report);
+            if report.rejected > known { Ok(()) } else { Err(report) }
+        });
+    }
+
+    /// Where libzmq tells that it was turned away, or that the connection has ended.
+    fn failure(&self, socket: &zmq::Socket) -> zmq::Socket {
+        use zmq::SocketEvent::{
+            DISCONNECTED, HANDSHAKE_FAILED_AUTH, HANDSHAKE_FAILED_NO_DETAIL,
+            HANDSHAKE_FAILED_PROTOCOL,
+        };
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("inproc://failure-{}", MADE.fetch_add(1, Ordering::Relaxed));
+        let failures = [
+            DISCONNECTED,
+            HANDSHAKE_FAILED_AUTH,
+            HANDSHAKE_FAILED_NO_DETAIL,
+            HANDSHAKE_FAILED_PROTOCOL,
+        ];
+        let failures = failures.into_iter().fold(0, |all, event| all | event as i32);
+        socket.monitor(&name, failures).unwrap();
+        let failure = self.context.socket(zmq::PAIR).unwrap();
+        failure.set_linger(0).unwrap();
+        failure.set_rcvtimeo(BOUND.as_millis() as i32).unwrap();
+        failure.connect(&name).unwrap();
+        failure
     }
 
     /// A socket that takes the place of server 3, and the victim's incarnation, which it has read. From
@@ -245,16 +293,10 @@ impl Siege {
 
     /// Waits until the victim's report is as wanted.
     pub fn await_report(&mut self, wanted: impl Fn(&Report) -> bool) -> Report {
-        let started = Instant::now();
-        let pace = crossbeam_channel::never::<()>();
-        loop {
+        poll("the victim's report to be as wanted", || {
             let report = self.victim.order(Order::Report);
-            if wanted(&report) {
-                return report;
-            }
-            assert!(started.elapsed() < BOUND, "{report:?}");
-            let _ = pace.recv_timeout(Duration::from_millis(5));
-        }
+            if wanted(&report) { Ok(report) } else { Err(report) }
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, bounded, never, select, unbounded};
 use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Server};
 use serde::{Deserialize, Serialize};
 
-use crate::support::BOUND;
+use crate::support::{BOUND, within};
 
 const ROLE: &str = "RAFT_CLUSTER_TEST_VICTIM";
 
@@ -121,7 +121,7 @@ impl Drop for Victim {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = within(BOUND, "the killed victim to end", || self.process.wait());
     }
 }
 

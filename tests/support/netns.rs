@@ -11,6 +11,7 @@ use nix::unistd::Uid;
 use raft_cluster::Config;
 
 use super::config_text;
+use super::waits::{BOUND, Watchdog, within};
 
 /// Nobody has this address: what is sent to it is lost, as on a line that is cut.
 const NOWHERE: &str = "02:00:00:00:00:99";
@@ -19,6 +20,7 @@ const NOWHERE: &str = "02:00:00:00:00:99";
 pub struct Machines {
     names: [String; 2],
     hardware: [String; 2],
+    _watchdog: Watchdog,
 }
 
 /// What a lossy network does here.
@@ -42,8 +44,11 @@ impl Machines {
         }
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let name = |side| format!("raft-{}-{made}{side}", std::process::id());
-        let mut machines =
-            Self { names: [name('a'), name('b')], hardware: [String::new(), String::new()] };
+        let mut machines = Self {
+            names: [name('a'), name('b')],
+            hardware: [String::new(), String::new()],
+            _watchdog: Watchdog::of_this_test(),
+        };
         for name in &machines.names {
             run("ip", &["netns", "add", name])?;
         }
@@ -159,11 +164,12 @@ fn address(side: usize) -> String {
 
 /// What a command says, or what is wrong with it.
 fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
-    let told = Command::new(program).args(arguments).output();
+    let what = format!("{program} {}", arguments.join(" "));
+    let told = within(BOUND, what.as_str(), || Command::new(program).args(arguments).output());
     let output = told.map_err(|error| format!("{program} cannot be run: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{program} {} fails: {}", arguments.join(" "), complaint.trim()))
+    Err(format!("{what} fails: {}", complaint.trim()))
 }
