@@ -241,7 +241,7 @@ fn an_ending_in_the_middle_of_heavy_traffic_loses_nothing() {
 }
 
 /// Reads an inbox until it is over.
-fn read_until(inbox: &Receiver<Envelope>, is_over: Receiver<()>) {
+fn read_until(inbox: &Receiver<Envelope>, is_over: &Receiver<()>) {
     loop {
         select! {
             recv(inbox) -> envelope => drop(envelope.unwrap()),
@@ -263,9 +263,9 @@ fn a_shutdown_under_fire_accounts_for_every_envelope() {
     for id in 0..10_000 {
         assert_eq!(receive(&two).msg_id, id);
     }
+    let (over, is_over) = bounded(0);
     let report = thread::scope(|scope| {
-        let (over, is_over) = bounded::<()>(0);
-        scope.spawn(|| read_until(&two.inbox, is_over));
+        scope.spawn(|| read_until(&two.inbox, &is_over));
         let report = shut_down(server_one);
         drop(over);
         report

@@ -78,9 +78,6 @@ fn nothing_is_left_behind() {
         scope.spawn(one_after_the_other_on_one_port);
     });
     // The kernel shows a thread for a moment after it was joined.
-    poll(&format!("all threads but {threads} to be gone"), || {
-        let left = count("task");
-        if left <= threads { Ok(()) } else { Err(left) }
-    });
+    poll("threads to be gone", || count("task"), |left| *left <= threads);
     assert_eq!(count("fd"), files, "files or sockets are left");
 }

@@ -192,16 +192,16 @@ impl Siege {
     pub fn await_refusal(&mut self, guise: Guise, message: &[Vec<u8>]) {
         let known = self.victim.order(Order::Report).rejected;
         let mut attempts = Vec::new();
-        poll(&format!("{guise:?} to be refused"), || {
+        let attempt = || {
             let socket = self.disguised(guise, zmq::DEALER);
             let failure = self.failure(&socket);
             socket.connect(&self.victim_url()).unwrap();
             socket.send_multipart(message, 0).unwrap();
             failure.recv_multipart(0).expect("the attempt fails");
             attempts.push((socket, failure));
-            let report = self.victim.order(Order::Report);
-            if report.rejected > known { Ok(()) } else { Err(report) }
-        });
+            self.victim.order(Order::Report).rejected
+        };
+        poll(&format!("{guise:?} to be refused"), attempt, |rejected| *rejected > known);
     }
 
     /// Where libzmq tells that it was turned away, or that the connection has ended.
@@ -293,10 +293,8 @@ impl Siege {
 
     /// Waits until the victim's report is as wanted.
     pub fn await_report(&mut self, wanted: impl Fn(&Report) -> bool) -> Report {
-        poll("the victim's report to be as wanted", || {
-            let report = self.victim.order(Order::Report);
-            if wanted(&report) { Ok(report) } else { Err(report) }
-        })
+        let what = "the victim's report to be as wanted";
+        poll(what, || self.victim.order(Order::Report), wanted)
     }
 }
 

@@ -167,10 +167,10 @@ pub fn assert_accounted(stats: &Stats) {
 /// other meanwhile.
 pub fn await_stats(server: &Server, peer: u32, wanted: impl Fn(&PeerStats) -> bool) {
     let what = format!("server {} to stand with {peer} as wanted", server.pid());
-    poll(&what, || {
+    let look = || {
         let stats = server.stats();
         assert_accounted(&stats);
-        let stats = stats.peer(Pid::new(peer)).unwrap().clone();
-        if wanted(&stats) { Ok(()) } else { Err(stats) }
-    });
+        stats.peer(Pid::new(peer)).unwrap().clone()
+    };
+    poll(&what, look, wanted);
 }

@@ -15,7 +15,7 @@ pub mod proxy;
 pub mod skips;
 pub mod waits;
 
-use raft_cluster::{Config, Envelope, Event, Mailbox, PeerState, Pid, Receiver, Server};
+use raft_cluster::{Config, Envelope, Event, Mailbox, PeerState, PeerStats, Pid, Receiver, Server};
 use tempfile::TempDir;
 
 use addresses::free_addresses;
@@ -76,10 +76,9 @@ pub fn config_text(urls: &[String]) -> String {
 /// Waits until a server has heard all its peers. One that ends before leaves those that it never heard
 /// waiting for the peer timeout: they cannot tell it from one that is still to come.
 pub fn await_all_up(server: &Server) {
-    poll(&format!("server {} to hear all its peers", server.pid()), || {
-        let peers = server.stats().peers;
-        if peers.iter().all(|peer| peer.state == PeerState::Up) { Ok(()) } else { Err(peers) }
-    });
+    let what = format!("server {} to hear all its peers", server.pid());
+    let is_up = |peer: &PeerStats| peer.state == PeerState::Up;
+    poll(&what, || server.stats().peers, |peers| peers.iter().all(is_up));
 }
 
 /// The next envelope, or a failed test.

@@ -16,7 +16,6 @@ use mio::{Events, Poll, Token, Waker};
 
 pub use super::pipe::Mode;
 use super::pipe::{Address, Flow, Listener, Pipe, Stream};
-use super::{BOUND, within};
 
 const WAKER: Token = Token(0);
 
@@ -133,7 +132,7 @@ impl Proxy {
         });
         self.commands.send(command).ok()?;
         self.waker.wake().ok()?;
-        within(BOUND, "the proxy to obey", || result.recv().ok())
+        result.recv().ok()
     }
 }
 
@@ -143,7 +142,7 @@ impl Drop for Proxy {
         // A thread that cannot be woken has ended.
         let _ = self.waker.wake();
         if let Some(thread) = self.thread.take() {
-            let _ = within(BOUND, "the proxy to end", || thread.join());
+            let _ = thread.join();
         }
     }
 }

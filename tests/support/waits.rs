@@ -67,19 +67,18 @@ fn give_up(test: &str, what: &str, bound: Duration) -> ! {
     abort();
 }
 
-/// Looks until there is something to see, which is `Ok`; what it sees until then is shown by a failure.
+/// Looks until what there is to see is as wanted, and returns it.
 ///
 /// This is for what tells nobody that it has changed, such as the statistics of a server. Wherever there is
 /// a channel to wait on, wait on that.
-pub fn poll<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
+pub fn poll<T: Debug>(what: &str, mut look: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
     let started = Instant::now();
     loop {
-        match look() {
-            Ok(seen) => return seen,
-            Err(instead) => {
-                assert!(started.elapsed() < BOUND, "waited in vain for {what}: {instead:?}");
-            }
+        let seen = look();
+        if wanted(&seen) {
+            return seen;
         }
+        assert!(started.elapsed() < BOUND, "waited in vain for {what}: {seen:?}");
         // There is nothing to sleep on. Those who are to bring it about may need this core.
         thread::yield_now();
     }
