@@ -10,7 +10,7 @@ use raft_cluster::{
 
 use super::audit::{Audit, Verdict};
 use super::waits::poll;
-use super::{BOUND, join, until_end};
+use super::{BOUND, join, until_end, within};
 
 /// What came of a load, for each server in the order of its pid.
 pub struct Outcome {
@@ -88,7 +88,8 @@ pub fn under_load(
         )| {
             (sending.join().unwrap(), receiving.join().unwrap(), watching.join().unwrap())
         };
-        unzip(threads.into_iter().map(join))
+        let what = "what was sent under load to arrive";
+        within(BOUND, what, || unzip(threads.into_iter().map(join)))
     });
     let reports = servers.into_iter().map(join).collect();
     Outcome { sent, audits, events, reports }
