@@ -171,7 +171,7 @@ pub fn await_stats(server: &Server, peer: u32, wanted: impl Fn(&PeerStats) -> bo
     let look = || {
         let stats = server.stats();
         assert_accounted(&stats);
-        stats.peer(Pid::new(peer)).unwrap().clone()
+        *stats.peer(Pid::new(peer)).unwrap()
     };
     poll(&what, look, wanted);
 }
