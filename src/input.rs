@@ -2,6 +2,8 @@
 
 mod bounded_inbox;
 mod peer_receiver;
+#[cfg(test)]
+mod snapshot;
 
 use std::collections::HashMap;
 use std::io;
@@ -21,6 +23,8 @@ use crate::frame::Incarnation;
 pub(crate) use crate::input::bounded_inbox::BoundedInbox;
 use crate::input::peer_receiver::Entered;
 pub(crate) use crate::input::peer_receiver::PeerReceiver;
+#[cfg(test)]
+pub(crate) use crate::input::snapshot::Snapshot;
 use crate::lifecycle::Stage;
 #[cfg(test)]
 use crate::link::Presence;

@@ -166,6 +166,8 @@ pub mod internals;
 mod key;
 mod lifecycle;
 mod link;
+#[cfg(test)]
+mod model;
 mod output;
 mod pause;
 mod refusals;

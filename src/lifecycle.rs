@@ -14,7 +14,7 @@ use std::time::Duration;
 ///   Stopping ◄─────────────┘── settled, or linger over ─► Ending ────────────────────┘
 ///                                                               peers have parted
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
     /// The application may still send.
     Open,

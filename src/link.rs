@@ -21,8 +21,6 @@
 //! Time is an argument: the time since the server started.
 
 mod incoming;
-#[cfg(test)]
-mod model;
 mod outgoing;
 
 pub(crate) use incoming::{Handled, Incoming, Presence, Sighting};

@@ -2,6 +2,8 @@
 
 mod packer;
 mod peer_sender;
+#[cfg(test)]
+mod snapshot;
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -22,6 +24,8 @@ use crate::link::{FRAME_OVERHEAD, Room};
 pub(crate) use crate::output::packer::MAX_BATCH;
 use crate::output::packer::{Addressee, Fit, Packer};
 pub(crate) use crate::output::peer_sender::PeerSender;
+#[cfg(test)]
+pub(crate) use crate::output::snapshot::Snapshot;
 use crate::pause::PauseDetector;
 use crate::refusals::Refusals;
 use crate::report::PeerReport;

@@ -1,5 +1,8 @@
 //! One peer, as the input thread sees it.
 
+#[cfg(test)]
+mod snapshot;
+
 use std::time::Duration;
 
 use crate::counters::{PeerCounters, add};
@@ -11,6 +14,7 @@ use crate::link::{Handled, Incoming, Presence, Sighting};
 use crate::wire::Envelopes;
 
 /// The receiving half of the link from one peer, and the frame that is entering the inbox.
+#[cfg_attr(test, derive(Clone, Debug))]
 pub(crate) struct PeerReceiver {
     pub(crate) link: Incoming,
     events: EventSink,
@@ -18,6 +22,7 @@ pub(crate) struct PeerReceiver {
 }
 
 /// What is left of the arrival at the front.
+#[cfg_attr(test, derive(Clone, Debug))]
 struct Entering {
     envelopes: Envelopes,
     /// The one that found no room.

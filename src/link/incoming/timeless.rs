@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use super::Incoming;
+use super::{ACKNOWLEDGE_WITHIN, Incoming};
 
 impl Incoming {
     /// The same state as if all of it had happened right now.
-    pub(in crate::link) fn make_timeless(&mut self, now: Duration) {
+    pub(crate) fn make_timeless(&mut self, now: Duration) {
         self.heard_at = now;
-        self.acknowledge_at = self.acknowledge_at.map(|_| now);
+        self.acknowledge_at = self.acknowledge_at.map(|_| now + ACKNOWLEDGE_WITHIN);
         self.unacknowledged = 0;
-        self.sightings.clear();
         for replaced in &mut self.replaced {
             replaced.at = now;
         }

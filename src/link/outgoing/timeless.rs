@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::Outgoing;
 use super::send_queue::Counts;
+use crate::frame::Incarnation;
 
 impl Outgoing {
     /// The same state as if all of it had happened right now.
-    pub(in crate::link) fn make_timeless(&mut self, now: Duration) {
+    pub(crate) fn make_timeless(&mut self, now: Duration) {
         self.last_sent = Some(now);
         self.confirmed = now;
         self.peer.heard_at = now;
@@ -18,7 +19,12 @@ impl Outgoing {
     }
 
     /// How often it has gone back to resend, and once more.
-    pub(in crate::link) fn epochs(&self) -> u32 {
+    pub(crate) fn epochs(&self) -> u32 {
         self.epoch.to_wire()
+    }
+
+    /// The process that speaks for the peer, if it is heard.
+    pub(crate) fn listener(&self) -> Option<Incarnation> {
+        self.peer.incarnation.filter(|_| self.listens())
     }
 }
