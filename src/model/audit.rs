@@ -36,6 +36,8 @@ pub(super) enum Verdict {
     FalseAcknowledgement,
     /// What may be lost was not sent again at once.
     NotSentAgain,
+    /// The output thread is not told what the input thread knows.
+    NewsWithheld,
     /// The report of a sender is not what its peer has not acknowledged.
     FalseReport,
 }

@@ -136,10 +136,12 @@ impl Recovery {
     }
 
     fn is_connected(&self) -> bool {
-        let (Some(sender), Some(receiver)) = (&self.sender.threads, &self.receiver.threads) else {
-            return true;
+        let hears = |running: &Running, peer: &Running| {
+            let listener = running.threads.as_ref().and_then(|it| it.output.link().listener());
+            listener.map(Incarnation::to_wire) == Some(peer.incarnation)
         };
-        [sender, receiver].iter().all(|threads| threads.output.link().listener().is_some())
+        let one_has_ended = self.sender.threads.is_none() || self.receiver.threads.is_none();
+        one_has_ended || hears(&self.sender, &self.receiver) && hears(&self.receiver, &self.sender)
     }
 
     /// Whether both servers end in order within a few heartbeats when both applications have dropped their

@@ -102,6 +102,18 @@ impl Server {
         self.input.as_ref().map(presence) == Some(Presence::Left)
     }
 
+    /// Whether the input thread keeps something from the output thread that it knows.
+    pub(super) fn withholds_news(&self) -> bool {
+        let (Some(output), Some(input)) = (&self.output, &self.input) else { return false };
+        let Some(told) = input.peer.link.told() else { return false };
+        let mut output = output.link.clone();
+        for status in &self.feedback {
+            // What the peer says is false shows elsewhere.
+            let _ = output.handle_status(status);
+        }
+        !output.knows(&told)
+    }
+
     /// One of the threads has a turn.
     pub(super) fn turn(&mut self, turn: &Turn, settings: Settings) -> Outcome {
         match turn {

@@ -122,8 +122,14 @@ impl State {
         self.server_mut(side).clone_from(&made.server);
         let outcome = &made.outcome;
         outcome.events.iter().for_each(|event| self.audit.note(event));
+        if made.withheld {
+            self.audit.verdict = Verdict::NewsWithheld;
+        }
         for envelope in &outcome.entered {
             self.audit.enter(envelope, self.sender.incarnation);
+        }
+        if search.scope.reads_at_once && !self.server(side).inbox.is_empty() {
+            self.act(side, search, |server| server.inbox.clear());
         }
     }
 

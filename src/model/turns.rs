@@ -34,6 +34,8 @@ pub(super) struct Made {
     pub(super) server: Interned<Server>,
     pub(super) frames: Vec<Interned<Frame>>,
     pub(super) outcome: Outcome,
+    /// Whether one thread keeps something from the other.
+    pub(super) withheld: bool,
 }
 
 impl Turns {
@@ -59,7 +61,8 @@ impl Turns {
             Sent::Frame(frame) => Some(self.frames.intern(frame.clone())),
             Sent::Renewed => None,
         });
-        Made { frames: frames.collect(), server: self.intern(server), outcome }
+        let (frames, withheld) = (frames.collect(), server.withholds_news());
+        Made { server: self.intern(server), frames, outcome, withheld }
     }
 
     /// How many turns were made.

@@ -3,8 +3,20 @@
 use std::time::Duration;
 
 use super::{ACKNOWLEDGE_WITHIN, Incoming};
+use crate::link::{AckTiming, PeerStatus};
 
 impl Incoming {
+    /// What the sending half to this peer must have been told by now, if there is nothing left to tell.
+    pub(crate) fn told(&self) -> Option<PeerStatus> {
+        let pending = self.news.is_some() || self.acknowledge_at.is_some();
+        if pending || self.front().is_some() {
+            return None;
+        }
+        let mut copy = self.clone();
+        copy.tell(AckTiming::Delayed);
+        copy.poll_status()
+    }
+
     /// The same state as if all of it had happened right now.
     pub(crate) fn make_timeless(&mut self, now: Duration) {
         self.heard_at = now;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::Outgoing;
 use super::send_queue::Counts;
+use super::{Outgoing, Peer};
 use crate::frame::Incarnation;
+use crate::link::PeerStatus;
 
 impl Outgoing {
     /// The same state as if all of it had happened right now.
@@ -21,6 +22,15 @@ impl Outgoing {
     /// How often it has gone back to resend, and once more.
     pub(crate) fn epochs(&self) -> u32 {
         self.epoch.to_wire()
+    }
+
+    /// Whether the receiving half of the other direction has told it this, but for what the peer
+    /// acknowledges.
+    pub(crate) fn knows(&self, status: &PeerStatus) -> bool {
+        let Peer { incarnation, presence, max_message, settled, .. } = self.peer;
+        let known = (incarnation, presence, max_message, settled, self.ack_to_send);
+        let PeerStatus { incarnation, presence, max_message, settled, ack_to_send, .. } = *status;
+        known == (incarnation, presence, max_message, settled, ack_to_send)
     }
 
     /// The process that speaks for the peer, if it is heard.
