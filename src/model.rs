@@ -205,7 +205,9 @@ impl Model for Search {
         match action {
             Action::Push => next.push(self),
             Action::Read => {
-                next.act(Side::Receiver, self, |server| drop(server.inbox.pop_front()));
+                next.act(Side::Receiver, self, |server| {
+                    server.inbox.pop_front();
+                });
             }
             Action::Output(side, after) => {
                 next.upset[side as usize] |= self.is_upset(after);

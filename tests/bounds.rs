@@ -45,10 +45,9 @@ fn messages_that_come_back_are_bounded_in_bytes_while_nobody_reads_the_events() 
 fn a_channel_that_is_too_large_is_refused_and_not_allocated() {
     let mesh = Mesh::new(2, Transport::Ipc, 2);
     for envelopes in [usize::MAX, 10_000_000, (1 << 20) + 1] {
-        for builder in [
-            mesh.builder(1).outbox_capacity(envelopes),
-            mesh.builder(1).inbox_capacity(envelopes),
-        ] {
+        for builder in
+            [mesh.builder(1).outbox_capacity(envelopes), mesh.builder(1).inbox_capacity(envelopes)]
+        {
             let error = builder.start().err().unwrap();
             let StartError::Capacity { envelopes: refused, most, .. } = error else {
                 panic!("{error}");

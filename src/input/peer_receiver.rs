@@ -12,9 +12,10 @@ use crate::frame::Frame;
 use crate::input::bounded_inbox::{BoundedInbox, Put};
 use crate::link::{Handled, Incoming, Presence, Sighting};
 use crate::wire::Envelopes;
+#[cfg(test)]
+pub(crate) use snapshot::Snapshot;
 
 /// The receiving half of the link from one peer, and the frame that is entering the inbox.
-#[cfg_attr(test, derive(Clone, Debug))]
 pub(crate) struct PeerReceiver {
     pub(crate) link: Incoming,
     events: EventSink,

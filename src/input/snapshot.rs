@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Input, PeerReceiver};
+use super::{Input, peer_receiver};
 use crate::envelope::Envelope;
 use crate::input::bounded_inbox::Put;
 use crate::lifecycle::Stage;
@@ -10,7 +10,7 @@ use crate::lifecycle::Stage;
 /// An input thread with one peer, without its channels and without the time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Snapshot {
-    pub(crate) peer: PeerReceiver,
+    pub(crate) peer: peer_receiver::Snapshot,
     pub(crate) stage: Stage,
     /// Whether the inbox has not ended.
     pub(crate) open: bool,
@@ -21,10 +21,8 @@ pub(crate) struct Snapshot {
 impl Input {
     /// What it knows, as if all of it had happened right now.
     pub(crate) fn snapshot(&self, now: Duration) -> Snapshot {
-        let mut peer = self.setup.peers[0].clone();
-        peer.link.make_timeless(now);
         Snapshot {
-            peer,
+            peer: self.setup.peers[0].snapshot(now),
             stage: self.stage,
             open: self.setup.inbox.is_some(),
             parting: self.parting_since.is_some(),
@@ -38,7 +36,7 @@ impl Input {
         waiting: impl Iterator<Item = Envelope>,
         now: Duration,
     ) {
-        self.setup.peers[0] = snapshot.peer.clone();
+        self.setup.peers[0].resume(&snapshot.peer);
         self.stage = snapshot.stage;
         self.parting_since = snapshot.parting.then_some(now);
         let put = self.setup.inbox.as_mut().map(|inbox| inbox.put_all(waiting));

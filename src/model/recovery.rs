@@ -98,9 +98,7 @@ impl Running {
 
     fn output_is_due(&self, now: Duration) -> bool {
         let Some(threads) = &self.threads else { return false };
-        let wait = self.output_wait;
-        // To ask the channels takes long when nothing has come.
-        now >= wait.until || threads.may_wake_output() && threads.output.is_ready(wait)
+        now >= self.output_wait.until || threads.wakes_output(self.output_wait)
     }
 
     fn input_is_due(&mut self, now: Duration) -> bool {

@@ -203,13 +203,13 @@ impl Threads {
         threads
     }
 
-    /// Whether anything has come on one of the output thread's channels.
-    pub(super) fn may_wake_output(&self) -> bool {
+    /// Whether one of the channels that the output thread waits for has something, or has ended.
+    pub(super) fn wakes_output(&self, wait: output::Wait) -> bool {
         let stage = self.output.stage();
         let stopping = matches!(stage, Stage::Stopping | Stage::Ending);
         let outbox = self.outbox.as_ref().map_or(stage == Stage::Open, |it| !it.is_empty());
         let stop = self.stop.is_none() && !stopping;
-        outbox || stop || !self.feedback.is_empty() || self.input.is_none()
+        wait.outbox && outbox || stop || !self.feedback.is_empty() || self.input.is_none()
     }
 
     /// Threads that have had no turn yet.

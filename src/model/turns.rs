@@ -17,8 +17,11 @@ pub(super) struct Turns {
     settings: Settings,
     servers: Pool<Server>,
     frames: Pool<Frame>,
-    made: Mutex<HashMap<(Interned<Server>, Turn), Arc<Made>>>,
+    made: Mutex<Known>,
 }
+
+/// What each turn of a server in some state has made.
+type Known = HashMap<(Interned<Server>, Turn), Arc<Made>>;
 
 /// A turn of one thread of a server, so long after the one before.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
