@@ -1,6 +1,8 @@
 //! The input thread: from the peers to the inbox.
 
 mod bounded_inbox;
+#[cfg(test)]
+mod inspect;
 mod peer_receiver;
 #[cfg(test)]
 mod snapshot;
@@ -18,16 +20,12 @@ use crate::envelope::Pid;
 use crate::event::Rejection;
 use crate::feedback::Feedback;
 use crate::frame::ClusterId;
-#[cfg(test)]
-use crate::frame::Incarnation;
 pub(crate) use crate::input::bounded_inbox::BoundedInbox;
 use crate::input::peer_receiver::Entered;
 pub(crate) use crate::input::peer_receiver::PeerReceiver;
 #[cfg(test)]
 pub(crate) use crate::input::snapshot::Snapshot;
 use crate::lifecycle::Stage;
-#[cfg(test)]
-use crate::link::Presence;
 use crate::pause::PauseDetector;
 use crate::refusals::Refusals;
 use crate::transport::{Inlet, Outcome, Received, Speaker};
@@ -370,25 +368,5 @@ fn rejection(error: DecodeError) -> Rejection {
     match error {
         DecodeError::Version(version) => Rejection::Version(version),
         _ => Rejection::Malformed,
-    }
-}
-
-#[cfg(test)]
-impl Input {
-    /// Whether there is room in the inbox.
-    pub(crate) fn has_room(&self) -> bool {
-        self.setup.inbox.as_ref().is_some_and(BoundedInbox::has_room)
-    }
-
-    pub(crate) fn is_inbox_open(&self) -> bool {
-        self.setup.inbox.is_some()
-    }
-
-    /// For each peer, the process that speaks for it, and how it stands.
-    pub(crate) fn speakers(&self) -> impl Iterator<Item = (Pid, Option<u64>, Presence)> + '_ {
-        self.setup.peers.iter().map(|peer| {
-            let speaker = peer.link.speaker().map(Incarnation::to_wire);
-            (peer.pid(), speaker, peer.link.presence())
-        })
     }
 }

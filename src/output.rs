@@ -1,11 +1,14 @@
 //! The output thread: from the outbox to the peers.
 
+#[cfg(test)]
+mod inspect;
 mod packer;
 mod peer_sender;
+mod peers;
 #[cfg(test)]
 mod snapshot;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +25,9 @@ use crate::idle::{IdleStrategy, back_off};
 use crate::lifecycle::{Lifecycle, Stage, Step};
 use crate::link::{FRAME_OVERHEAD, Room};
 pub(crate) use crate::output::packer::MAX_BATCH;
-use crate::output::packer::{Addressee, Fit, Packer};
+use crate::output::packer::{Fit, Packer};
 pub(crate) use crate::output::peer_sender::PeerSender;
+pub(crate) use crate::output::peers::Peers;
 #[cfg(test)]
 pub(crate) use crate::output::snapshot::Snapshot;
 use crate::pause::PauseDetector;
@@ -40,7 +44,7 @@ const IDLE: Duration = Duration::from_secs(3_600);
 /// All the output thread needs to begin.
 pub(crate) struct Setup {
     pub(crate) own: Pid,
-    pub(crate) peers: Vec<PeerSender>,
+    pub(crate) peers: Peers,
     pub(crate) outbox: Receiver<Envelope>,
     pub(crate) feedback: Receiver<Feedback>,
     /// Ends when the application wants the server to end.
@@ -65,7 +69,6 @@ pub(crate) struct Setup {
 /// [`run`](Self::run) calls it, and waits between two turns.
 pub(crate) struct Output {
     setup: Setup,
-    by_pid: HashMap<Pid, usize>,
     packer: Packer,
     /// What was taken from the outbox and had to wait.
     deferred: VecDeque<Envelope>,
@@ -95,9 +98,7 @@ pub(crate) struct Wait {
 
 impl Output {
     pub(crate) fn new(setup: Setup, now: Duration) -> Self {
-        let by_pid = setup.peers.iter().enumerate().map(|(at, peer)| (peer.pid(), at)).collect();
         Self {
-            by_pid,
             packer: Packer::new(setup.peers.len(), setup.window, setup.max_message),
             deferred: VecDeque::new(),
             taken: 0,
@@ -233,16 +234,9 @@ impl Output {
     }
 
     fn pack(&mut self, envelope: &Envelope) {
-        match self.addressee(envelope.to) {
+        match self.setup.peers.addressee(envelope.to) {
             Some(addressee) => self.packer.push(envelope, addressee),
             None => self.return_unaddressed(envelope.clone()),
-        }
-    }
-
-    fn addressee(&self, to: Recipient) -> Option<Addressee> {
-        match to {
-            Recipient::Broadcast => Some(Addressee::All),
-            Recipient::Peer(pid) => self.by_pid.get(&pid).copied().map(Addressee::One),
         }
     }
 
@@ -259,7 +253,7 @@ impl Output {
         let bytes = envelope.msg.len();
         let fits = bytes <= self.setup.max_message;
         let waits = |peer: &PeerSender| peer.link.room(bytes, now) == Room::Wait;
-        if fits && self.recipients(envelope.to).iter().any(waits) {
+        if fits && self.setup.peers.recipients(envelope.to).iter().any(waits) {
             return Some(envelope);
         }
         self.push_single(envelope, now);
@@ -267,12 +261,12 @@ impl Output {
     }
 
     fn push_single(&mut self, envelope: Envelope, now: Duration) {
-        if self.addressee(envelope.to).is_none() {
+        if self.setup.peers.addressee(envelope.to).is_none() {
             return self.return_unaddressed(envelope);
         }
         let max_message = self.setup.max_message;
         let Envelope { to, msg_id, msg, .. } = envelope;
-        for peer in self.recipients(to) {
+        for peer in self.setup.peers.recipients(to) {
             let payload = Payload::Single { to, msg_id, msg: msg.clone() };
             if msg.len() <= max_message {
                 peer.push(payload, now);
@@ -282,21 +276,13 @@ impl Output {
         }
     }
 
-    fn recipients(&mut self, to: Recipient) -> &mut [PeerSender] {
-        match self.addressee(to) {
-            None => &mut [],
-            Some(Addressee::All) => &mut self.setup.peers,
-            Some(Addressee::One(at)) => std::slice::from_mut(&mut self.setup.peers[at]),
-        }
-    }
-
     fn flush(&mut self, now: Duration) {
         let peers = &mut self.setup.peers;
         self.packer.flush(|at, payload| peers[at].push(payload, now));
     }
 
     fn transmit(&mut self, now: Duration) {
-        for peer in &mut self.setup.peers {
+        for peer in self.setup.peers.iter_mut() {
             peer.transmit(now);
             peer.report_dropped(&mut self.setup.events);
         }
@@ -397,7 +383,7 @@ impl Output {
         let Setup { peers, events, .. } = &mut self.setup;
         peers.iter_mut().for_each(|peer| peer.report_dropped(events));
         self.publish(now);
-        self.setup.peers.drain(..).map(|peer| peer.end(now)).collect()
+        self.setup.peers.take_all().map(|peer| peer.end(now)).collect()
     }
 }
 
@@ -407,20 +393,5 @@ impl Drop for Output {
         let (gone, _) = crossbeam_channel::bounded(0);
         self.setup.control = gone;
         self.setup.waker.wake();
-    }
-}
-
-#[cfg(test)]
-impl Output {
-    /// Whether what a turn waits for has come, but for the end of a channel.
-    pub(crate) fn is_ready(&self, wait: Wait) -> bool {
-        !self.setup.feedback.is_empty() || wait.outbox && !self.setup.outbox.is_empty()
-    }
-
-    /// Whom the outbox waits for.
-    pub(crate) fn held_up_by(&self, now: Duration) -> Vec<Pid> {
-        let bytes = self.packer.max_batch() + FRAME_OVERHEAD;
-        let waits = |peer: &&PeerSender| peer.link.room(bytes, now) == Room::Wait;
-        self.setup.peers.iter().filter(waits).map(PeerSender::pid).collect()
     }
 }

@@ -1,13 +1,14 @@
 //! The receiving half of a link.
 
+mod stream;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::event::Rejection;
-use crate::frame::{
-    Acknowledgement, Epoch, Frame, Header, Incarnation, Intake, Payload, Sequence, Silence,
-};
-use crate::link::{AckTiming, Ends, FRAME_OVERHEAD, Limits, PeerStatus};
+use crate::frame::{Acknowledgement, Frame, Header, Incarnation, Intake, Payload, Silence};
+use crate::link::incoming::stream::{Arrival, Replaced, Stream};
+use crate::link::{AckTiming, Ends, Limits, PeerStatus};
 
 /// How long an acknowledgement may wait for company.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(10);
@@ -49,54 +50,6 @@ pub(crate) struct Incoming {
     acknowledge_at: Option<Duration>,
     /// What has entered the inbox since it was last acknowledged, in bytes.
     unacknowledged: usize,
-}
-
-/// What is known of the one process that is listened to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Stream {
-    incarnation: Incarnation,
-    /// The frame that comes next.
-    expected: Sequence,
-    /// The epoch in which frames were seen beyond the one expected.
-    nack: Option<Epoch>,
-    /// The epoch in which a frame was turned away for want of room, until there is room again.
-    overflow: Option<Epoch>,
-    /// In order, and not in the inbox yet.
-    arrivals: VecDeque<Arrival>,
-    /// What the arrivals cost, in bytes.
-    bytes: usize,
-    /// How many envelopes of the first arrival have entered the inbox.
-    entered: usize,
-    received_ack: Acknowledgement,
-    max_message: u32,
-    settled: bool,
-}
-
-/// A frame that came in order, waiting to enter the inbox.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Arrival {
-    pub(crate) sequence: Sequence,
-    wants_ack: bool,
-    /// Envelopes that the peer gave up right before this frame.
-    pub(crate) missed: u64,
-    pub(crate) payload: Payload,
-}
-
-impl Arrival {
-    fn bytes(&self) -> usize {
-        self.payload.len() + FRAME_OVERHEAD
-    }
-}
-
-/// A process that spoke for the peer until another did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Replaced {
-    incarnation: Incarnation,
-    at: Duration,
-    /// What came next of it, should it turn out to be the one that still runs, and how many envelopes of
-    /// that had entered the inbox.
-    next: Sequence,
-    entered: usize,
 }
 
 /// How a peer stands, as far as it is heard.
@@ -210,29 +163,14 @@ impl Incoming {
     fn adopt(&mut self, header: &Header, now: Duration) {
         let known = self.replaced.iter().position(|old| old.incarnation == header.incarnation);
         let known = known.and_then(|at| self.replaced.remove(at));
-        let next = known.map_or(header.base, |known| known.next.max(header.base));
-        let entered = known.filter(|known| known.next == next).map_or(0, |known| known.entered);
         if let Some(old) = self.stream.take() {
             if self.replaced.len() == REMEMBERED {
                 self.replaced.pop_front();
             }
-            let (next, entered) = (old.next(), old.entered);
-            let Stream { incarnation, .. } = old;
-            self.replaced.push_back(Replaced { incarnation, at: now, next, entered });
+            self.replaced.push_back(old.replace(now));
             self.sightings.push_back(Sighting::Restarted);
         }
-        self.stream = Some(Stream {
-            incarnation: header.incarnation,
-            expected: next,
-            nack: None,
-            overflow: None,
-            arrivals: VecDeque::new(),
-            bytes: 0,
-            entered,
-            received_ack: header.acknowledgement,
-            max_message: header.max_message,
-            settled: header.settled,
-        });
+        self.stream = Some(Stream::new(header, known));
         self.presence = Presence::Awaited;
         self.acknowledge_at = None;
         self.unacknowledged = 0;
@@ -340,12 +278,7 @@ impl Incoming {
     pub(crate) fn close(&mut self) {
         self.intake = Intake::Closed;
         if let Some(stream) = &mut self.stream {
-            stream.expected = stream.next();
-            stream.arrivals.clear();
-            stream.bytes = 0;
-            stream.entered = 0;
-            stream.nack = None;
-            stream.overflow = None;
+            stream.clear();
         }
         // A peer that has left sends nothing more, and may have ended: nobody waits for the news.
         let left = self.presence == Presence::Left;
@@ -421,27 +354,6 @@ impl Incoming {
 
     fn tell(&mut self, ack_timing: AckTiming) {
         self.news = self.news.max(Some(ack_timing));
-    }
-}
-
-impl Stream {
-    /// All before this has entered the inbox.
-    fn next(&self) -> Sequence {
-        self.arrivals.front().map_or(self.expected, |arrival| arrival.sequence)
-    }
-
-    /// Takes the frame expected, if there is room: a peer has one window, and one frame of any size.
-    fn take(&mut self, arrival: Arrival, window: usize) -> bool {
-        let bytes = arrival.bytes();
-        if !self.arrivals.is_empty() && self.bytes + bytes > window {
-            return false;
-        }
-        self.expected = arrival.sequence.next();
-        self.nack = None;
-        self.bytes += bytes;
-        self.arrivals.push_back(arrival);
-        debug_assert!(self.bytes <= window || self.arrivals.len() == 1);
-        true
     }
 }
 

@@ -1,13 +1,15 @@
 //! The sending half of a link.
 
 mod congestion;
+mod peer;
 mod send_queue;
 
 use std::time::Duration;
 
 use crate::event::{Reason, Rejection};
-use crate::frame::{Acknowledgement, Epoch, Frame, Header, Incarnation, Intake, Payload, Silence};
+use crate::frame::{Acknowledgement, Epoch, Frame, Header, Intake, Payload, Silence};
 use crate::link::outgoing::congestion::CongestionWindow;
+use crate::link::outgoing::peer::Peer;
 use crate::link::outgoing::send_queue::SendQueue;
 use crate::link::{AckTiming, Ends, FRAME_OVERHEAD, Limits, PeerStatus, Presence};
 use crate::stats::{PeerState, PeerStats};
@@ -41,17 +43,6 @@ pub(crate) struct Outgoing {
     confirmed: Duration,
 }
 
-/// The process that speaks for the peer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Peer {
-    incarnation: Option<Incarnation>,
-    presence: Presence,
-    intake: Intake,
-    heard_at: Duration,
-    max_message: u32,
-    settled: bool,
-}
-
 /// Whether something can be pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
@@ -72,14 +63,7 @@ impl Outgoing {
             epoch: Epoch::FIRST,
             unasked: 0,
             goodbye_queued: false,
-            peer: Peer {
-                incarnation: None,
-                presence: Presence::Awaited,
-                intake: Intake::Open,
-                heard_at: now,
-                max_message: u32::MAX,
-                settled: false,
-            },
+            peer: Peer::awaited(now),
             ack_to_send: Acknowledgement::NONE,
             ack_timing: AckTiming::Immediate,
             last_sent: None,
@@ -161,14 +145,7 @@ impl Outgoing {
     /// Takes what the receiving half of the other direction has learnt of the peer.
     pub(crate) fn handle_status(&mut self, status: &PeerStatus) -> Result<(), Rejection> {
         let was_settled = self.is_settled();
-        let peer = Peer {
-            incarnation: status.incarnation,
-            presence: status.presence,
-            intake: self.intake(&status.received_ack),
-            heard_at: status.heard_at,
-            max_message: status.max_message,
-            settled: status.settled,
-        };
+        let peer = Peer::of(status, self.ends.incarnation);
         let before = std::mem::replace(&mut self.peer, peer);
         self.ack_to_send = status.ack_to_send;
         self.ack_timing = self.ack_timing.max(status.ack_timing);
@@ -193,16 +170,6 @@ impl Outgoing {
             self.ack_timing = AckTiming::Immediate;
         }
         acked
-    }
-
-    /// Whether the peer takes envelopes. The last words of a process that never heard this one were for
-    /// the one before, and can be old: whoever took them to heart would be silent, and where both sides
-    /// did, for ever.
-    fn intake(&self, ack: &Acknowledgement) -> Intake {
-        match ack.intake {
-            Intake::Ended if ack.of != Some(self.ends.incarnation) => Intake::Open,
-            intake => intake,
-        }
     }
 
     /// Takes an acknowledgement, if it speaks of this process.
@@ -251,11 +218,11 @@ impl Outgoing {
         if self.peer.intake == Intake::Ended {
             return None;
         }
-        let reached = self.listens() && self.is_reachable(now);
+        let reached = self.peer.listens() && self.is_reachable(now);
         if self.queue.has_missed() && reached && self.fits(0, self.limits.window) {
             self.queue.push_marker();
         }
-        let queued = if self.listens() { self.next_queued(now) } else { None };
+        let queued = if self.peer.listens() { self.next_queued(now) } else { None };
         let frame = if let Some(frame) = queued {
             frame
         } else if self.ack_timing == AckTiming::Immediate {
@@ -312,12 +279,6 @@ impl Outgoing {
         }
     }
 
-    /// Whether frames of the stream are worth sending: before the peer is heard, and while it is silent,
-    /// only signs of life are.
-    fn listens(&self) -> bool {
-        matches!(self.peer.presence, Presence::Up | Presence::Left)
-    }
-
     fn is_quiet(&self, now: Duration) -> bool {
         !self.is_resting() && now >= self.heartbeat_due()
     }
@@ -348,13 +309,13 @@ impl Outgoing {
 
     /// Whether somebody is there to hear the last words.
     pub(crate) fn has_listener(&self, now: Duration) -> bool {
-        self.listens() && self.peer.intake != Intake::Ended && self.is_reachable(now)
+        self.peer.listens() && self.peer.intake != Intake::Ended && self.is_reachable(now)
     }
 
     /// Whether waiting would be for nothing: all is settled, or only the goodbye is not and the peer is
     /// not there to hear it.
     pub(crate) fn awaits_nothing(&self) -> bool {
-        self.is_settled() || !self.listens() && self.queue.holds_no_envelopes()
+        self.is_settled() || !self.peer.listens() && self.queue.holds_no_envelopes()
     }
 
     /// Whether all that was accepted is settled, and the goodbye too.

@@ -13,7 +13,7 @@ use crate::feedback::Feedback;
 use crate::frame::{ClusterId, Incarnation};
 use crate::input::{self, BoundedInbox, Input, PeerReceiver};
 use crate::link::{Ends, Incoming, Limits, Outgoing};
-use crate::output::{self, Output, PeerSender};
+use crate::output::{self, Output, PeerSender, Peers};
 use crate::refusals::Refusals;
 use crate::server::Mailbox;
 use crate::transport::{Inlet, Outlet, Waker};
@@ -86,7 +86,7 @@ impl Plan {
         };
         let output = output::Setup {
             own: self.own,
-            peers: self.peers.iter().zip(ways.outlets).map(sender).collect(),
+            peers: Peers::new(self.peers.iter().zip(ways.outlets).map(sender).collect()),
             outbox: outbox_end,
             feedback: ways.feedback.1,
             stop: stop_end,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::envelope::Pid;
-use crate::frame::ClusterId;
+use crate::frame::{ClusterId, Epoch, Sequence};
 
 const PEER: u64 = 8;
 

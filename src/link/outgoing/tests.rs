@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::envelope::Pid;
-use crate::frame::{ClusterId, Sequence};
+use crate::frame::{ClusterId, Incarnation, Sequence};
 
 const OWN: u64 = 7;
 const PEER: u64 = 8;

@@ -35,6 +35,6 @@ impl Outgoing {
 
     /// The process that speaks for the peer, if it is heard.
     pub(crate) fn listener(&self) -> Option<Incarnation> {
-        self.peer.incarnation.filter(|_| self.listens())
+        self.peer.incarnation.filter(|_| self.peer.listens())
     }
 }
