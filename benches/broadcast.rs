@@ -1,5 +1,5 @@
-//! Five servers, and one of them broadcasts to the others as fast as it goes: the library beside raw
-//! libzmq. An iteration is one message, delivered four times.
+//! Five servers, and one of them broadcasts to the others as fast as it goes: the library beside
+//! raw libzmq. An iteration is one message, delivered four times.
 
 mod support;
 

@@ -1,12 +1,12 @@
 //! The library beside libzmq used the plain way, both under the same traffic:
 //! `cargo bench --bench compare`.
 //!
-//! Contenders are measured in turns, A B A B and so on, each time by a new process; what is shown are
-//! the medians, their ratio, and how far the ratios of the single turns lie apart. All servers of a
-//! contender live in that process, are connected over TCP on loopback on ports that the system hands out,
-//! and send the same number of messages of the same size; receivers check the number and the length of
-//! every one. The library runs with its defaults and all its guarantees, and must have had every envelope
-//! acknowledged at the end. Connecting is timed for nobody.
+//! Contenders are measured in turns, A B A B and so on, each time by a new process; what is shown
+//! are the medians, their ratio, and how far the ratios of the single turns lie apart. All servers
+//! of a contender live in that process, are connected over TCP on loopback on ports that the system
+//! hands out, and send the same number of messages of the same size; receivers check the number and
+//! the length of every one. The library runs with its defaults and all its guarantees, and must
+//! have had every envelope acknowledged at the end. Connecting is timed for nobody.
 
 mod compare {
     pub mod absent;

@@ -1,5 +1,5 @@
-//! A message goes to another server and comes back, while nothing else is going on: the library beside
-//! raw libzmq. An iteration is one round trip.
+//! A message goes to another server and comes back, while nothing else is going on: the library
+//! beside raw libzmq. An iteration is one round trip.
 
 mod support;
 

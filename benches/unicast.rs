@@ -1,5 +1,5 @@
-//! One server sends to another as fast as it goes: the library beside raw libzmq with either kind of
-//! sockets that suit. An iteration is one message.
+//! One server sends to another as fast as it goes: the library beside raw libzmq with either kind
+//! of sockets that suit. An iteration is one message.
 
 mod support;
 

@@ -1,10 +1,11 @@
 //! What 1,000 connections that throw garbage at a server's port do to its peers:
 //! `cargo run --release --example siege`.
 //!
-//! Two servers send messages of 1 KiB to a third, a process of its own, as fast as they can; in turns in
-//! peace, and while every connection throws random bytes ten times a second and comes back whenever it is
-//! thrown out. It prints the throughput of both, and how much memory the third server has. The exit status
-//! says whether enough of the throughput stays, and little enough memory is taken.
+//! Two servers send messages of 1 KiB to a third, a process of its own, as fast as they can; in
+//! turns in peace, and while every connection throws random bytes ten times a second and comes back
+//! whenever it is thrown out. It prints the throughput of both, and how much memory the third
+//! server has. The exit status says whether enough of the throughput stays, and little enough
+//! memory is taken.
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Write};

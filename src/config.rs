@@ -27,8 +27,8 @@ pub use fields::ConfigPlace;
 /// address, and every url is of a form that peers can connect to: no wildcards, no port 0.
 ///
 /// The names of the fields are matched whatever their case. A `url` is `host:port`, with or without
-/// `tcp://` before it, or `ipc:///path`; an IPv6 address stands in brackets. `cluster` may be left out,
-/// and so may `public_key`, which either all servers have or none.
+/// `tcp://` before it, or `ipc:///path`; an IPv6 address stands in brackets. `cluster` may be left
+/// out, and so may `public_key`, which either all servers have or none.
 ///
 /// ```
 /// use raft_cluster::{Config, Pid};
@@ -65,8 +65,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or is not a correct configuration. The message names the file and,
-    /// where it is about them, the server and the field, and says what would be right.
+    /// When the file cannot be read, or is not a correct configuration. The message names the file
+    /// and, where it is about them, the server and the field, and says what would be right.
     ///
     /// ```
     /// use raft_cluster::Config;
@@ -91,8 +91,8 @@ impl Config {
 
     /// Where a server listens, as libzmq takes it, or `None` if no server has that pid.
     ///
-    /// It always has its scheme. The case of a host and the spelling of an IPv6 address or a path are
-    /// evened out, and a port above 65535 is wrapped.
+    /// It always has its scheme. The case of a host and the spelling of an IPv6 address or a path
+    /// are evened out, and a port above 65535 is wrapped.
     ///
     /// ```
     /// use raft_cluster::{Config, Pid};
@@ -108,8 +108,8 @@ impl Config {
         self.members.get(&pid).map(|member| member.url.as_str())
     }
 
-    /// The key by which a server's peers know it, or `None` if no server has that pid, or none has a key:
-    /// the servers of one configuration either all have keys or none.
+    /// The key by which a server's peers know it, or `None` if no server has that pid, or none has
+    /// a key: the servers of one configuration either all have keys or none.
     ///
     /// ```
     /// use raft_cluster::{Config, Pid};
@@ -243,8 +243,8 @@ fn read_json<'a>(text: &'a str, place: &ConfigPlace) -> Result<&'a RawValue, Con
     if text.trim().is_empty() {
         return Err(ConfigError::Empty { place: place.clone() });
     }
-    // A raw value lets through what only decoding finds wrong, such as half of a surrogate pair. Once
-    // the whole has been decoded, what fails further down has the wrong type and nothing else.
+    // A raw value lets through what only decoding finds wrong, such as half of a surrogate pair.
+    // Once the whole has been decoded, what fails further down has the wrong type and nothing else.
     serde_json::from_str::<Value>(text)
         .and_then(|_| serde_json::from_str(text))
         .map_err(|source| ConfigError::NotJson { place: place.clone(), source })

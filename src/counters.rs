@@ -69,8 +69,8 @@ impl PeerCounters {
     }
 }
 
-/// Adds to a number that only the calling thread writes. It stays at the end of its type: a peer may
-/// claim to have given up any number of messages.
+/// Adds to a number that only the calling thread writes. It stays at the end of its type: a peer
+/// may claim to have given up any number of messages.
 pub(crate) fn add(number: &AtomicU64, more: u64) {
     number.store(number.load(Ordering::Relaxed).saturating_add(more), Ordering::Relaxed);
 }

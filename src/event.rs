@@ -16,9 +16,10 @@ pub(crate) use sink::{EventChannel, EventSink};
 /// before that.
 ///
 /// The channel holds 1,024 events: up to half of them envelopes that come back, with no more bytes
-/// than the [window](crate::Builder::window) (or 1 MiB, or one message alone), and from each peer its share of the
-/// rest, so that nobody's events push out those of others. The library never waits for the application
-/// to read them: what does not fit is counted in [`Stats::events_missed`](crate::Stats::events_missed).
+/// than the [window](crate::Builder::window) (or 1 MiB, or one message alone), and from each peer
+/// its share of the rest, so that nobody's events push out those of others. The library never waits
+/// for the application to read them: what does not fit is counted in
+/// [`Stats::events_missed`](crate::Stats::events_missed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

@@ -45,8 +45,8 @@ pub(crate) struct Header {
 /// What a frame carries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Payload {
-    /// Nothing: the header is the message, as a heartbeat or an acknowledgement. It has no place in the
-    /// stream of its own.
+    /// Nothing: the header is the message, as a heartbeat or an acknowledgement. It has no place in
+    /// the stream of its own.
     Heartbeat,
     /// Small envelopes, one after the other.
     Batch { envelopes: u32, body: Bytes },
@@ -92,8 +92,8 @@ pub(crate) struct Acknowledgement {
     pub(crate) of: Option<Incarnation>,
     /// All before this has entered the inbox.
     pub(crate) next: Sequence,
-    /// A negative acknowledgement: frames after `next` came in this epoch while earlier ones did not.
-    /// Send again from `next`.
+    /// A negative acknowledgement: frames after `next` came in this epoch while earlier ones did
+    /// not. Send again from `next`.
     pub(crate) nack: Option<Epoch>,
     pub(crate) intake: Intake,
     /// How long ago, in milliseconds, anything came in from that incarnation.
@@ -155,8 +155,8 @@ pub(crate) struct Sequence(u64);
 impl Sequence {
     pub(crate) const FIRST: Self = Self(1);
 
-    /// The last place there is. The upper half of the type is out of bounds, so that no peer can bring a
-    /// link to its end.
+    /// The last place there is. The upper half of the type is out of bounds, so that no peer can
+    /// bring a link to its end.
     const LAST: Self = Self(u64::MAX / 2);
 
     /// The number, if it is one that a stream can reach.
@@ -168,8 +168,8 @@ impl Sequence {
         self.0
     }
 
-    /// The place `frames` further on, or the last there is: what is acknowledged to a peer that claims
-    /// to have come that far must still be a number that crosses the network.
+    /// The place `frames` further on, or the last there is: what is acknowledged to a peer that
+    /// claims to have come that far must still be a number that crosses the network.
     pub(crate) fn plus(self, frames: usize) -> Self {
         Self(self.0.saturating_add(frames as u64)).min(Self::LAST)
     }
@@ -185,8 +185,8 @@ impl fmt::Debug for Sequence {
     }
 }
 
-/// One process of a server. A later process of the same server has a greater one, as long as the clock
-/// of its machine does not go back.
+/// One process of a server. A later process of the same server has a greater one, as long as the
+/// clock of its machine does not go back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Incarnation(NonZeroU64);
 

@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a thread stays awake when it has run out of work. The answer to what it has just sent comes
-/// within this time, and to be woken takes longer than to look.
+/// How long a thread stays awake when it has run out of work. The answer to what it has just sent
+/// comes within this time, and to be woken takes longer than to look.
 const AWAKE: Duration = Duration::from_micros(200);
 
 /// A thread that yields and is not back after this time is on a busy machine, where
@@ -14,8 +14,8 @@ const BUSY: Duration = Duration::from_micros(150);
 /// How long a thread does not stay awake then.
 const REST: Duration = Duration::from_millis(500);
 
-/// The idle strategy: decides when a thread that has run out of work goes to sleep. Until then it yields
-/// to all others.
+/// The idle strategy: decides when a thread that has run out of work goes to sleep. Until then it
+/// yields to all others.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct IdleStrategy {
     /// Since when there has been no work.
@@ -53,11 +53,12 @@ impl IdleStrategy {
 /// How long a thread backs off from one end of a channel, at most.
 const BACK_OFF: Duration = Duration::from_micros(100);
 
-/// Backs off: yields to the thread at the other end of a channel, until that one has put `enough` into it, or taken
-/// `enough` out of it: `done` tells how much that is.
+/// Backs off: yields to the thread at the other end of a channel, until that one has put `enough`
+/// into it, or taken `enough` out of it: `done` tells how much that is.
 ///
-/// Two threads that are at the same place of a channel, one right behind the other on another core, take the
-/// memory out of each other's hands with every envelope, which costs several times what a channel costs else.
+/// Two threads that are at the same place of a channel, one right behind the other on another core,
+/// take the memory out of each other's hands with every envelope, which costs several times what a
+/// channel costs else.
 pub(crate) fn back_off(done: impl Fn() -> usize, enough: usize) {
     let start = Instant::now();
     let before = done();
@@ -70,8 +71,8 @@ pub(crate) fn back_off(done: impl Fn() -> usize, enough: usize) {
     }
 }
 
-/// Whether it is worth to back off for so long from a thread that does so much: one envelope in each
-/// microsecond is the least.
+/// Whether it is worth to back off for so long from a thread that does so much: one envelope in
+/// each microsecond is the least.
 fn is_fast(done: usize, elapsed: Duration) -> bool {
     done as u128 >= elapsed.as_micros() && elapsed < BACK_OFF
 }

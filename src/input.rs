@@ -137,8 +137,8 @@ impl Input {
         }
     }
 
-    /// Looks at everything once: the stage of the output thread, who wants to come in, what has come in,
-    /// the inbox, and the time.
+    /// Looks at everything once: the stage of the output thread, who wants to come in, what has
+    /// come in, the inbox, and the time.
     pub(crate) fn turn(&mut self, now: Duration) -> io::Result<Next> {
         self.handle_pause(now);
         self.take_control();
@@ -162,8 +162,8 @@ impl Input {
         Ok(Next::Wait(self.plan_wait(blocked, told, now)))
     }
 
-    /// A process that was stopped for a while finds all its peers silent and its inbox idle: it must not
-    /// hold that against them.
+    /// A process that was stopped for a while finds all its peers silent and its inbox idle: it
+    /// must not hold that against them.
     fn handle_pause(&mut self, now: Duration) {
         if let Some(pause) = self.pause_detector.wake(now) {
             self.entered_at += pause;
@@ -197,8 +197,8 @@ impl Input {
         Ok(true)
     }
 
-    /// Takes in what has come, but not so much that the inbox has to wait long. Returns whether there
-    /// may be more.
+    /// Takes in what has come, but not so much that the inbox has to wait long. Returns whether
+    /// there may be more.
     fn receive(&mut self, now: Duration) -> io::Result<bool> {
         for _ in 0..FRAMES_AT_ONCE {
             let Some(received) = self.setup.inlet.receive()? else { return Ok(false) };
@@ -275,8 +275,8 @@ impl Input {
         }
     }
 
-    /// Whether what waits to enter the inbox waits in vain: no peer is there any more, and for the linger
-    /// time the application has not made room for any of it.
+    /// Whether what waits to enter the inbox waits in vain: no peer is there any more, and for the
+    /// linger time the application has not made room for any of it.
     fn is_unread(&self, now: Duration) -> bool {
         let since = self.alone_since.map(|since| since.max(self.entered_at));
         since.is_some_and(|since| now >= since.saturating_add(self.setup.linger))

@@ -27,7 +27,8 @@ const LONGEST_FILE: usize = 4_096;
 
 /// The key by which the peers know a server, as its `public_key` in the configuration.
 ///
-/// Its text is 40 characters of [Z85](https://rfc.zeromq.org/spec/32/), as all of libzmq's tools write it.
+/// Its text is 40 characters of [Z85](https://rfc.zeromq.org/spec/32/), as all of libzmq's tools
+/// write it.
 ///
 /// ```
 /// use raft_cluster::{PublicKey, SecretKey};

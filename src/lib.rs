@@ -108,9 +108,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The bundled libzmq has no CURVE, and a server with keys does not start on it; the system's libzmq
-//! has, and [`libzmq()`] tells which one is linked. SECURITY.md in the repository says how to link
-//! the other one, where the protection ends, and how to change a key.
+//! The bundled libzmq has no CURVE, and a server with keys does not start on it; the system's
+//! libzmq has, and [`libzmq()`] tells which one is linked. SECURITY.md in the repository says how
+//! to link the other one, where the protection ends, and how to change a key.
 //!
 //! # Architecture
 //!

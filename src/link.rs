@@ -1,9 +1,9 @@
 //! The protocol between two servers: no I/O, no clock, no threads.
 //!
-//! Each direction between two servers is one link. Its sending half, [`Outgoing`], lives in the sender's
-//! output thread; its receiving half, [`Incoming`], in the receiver's input thread. What a receiving half
-//! learns of the peer reaches the sending half to the same peer as [`PeerStatus`], through the one channel from
-//! input to output:
+//! Each direction between two servers is one link. Its sending half, [`Outgoing`], lives in the
+//! sender's output thread; its receiving half, [`Incoming`], in the receiver's input thread. What a
+//! receiving half learns of the peer reaches the sending half to the same peer as [`PeerStatus`],
+//! through the one channel from input to output:
 //!
 //! ```text
 //!        server A                                   server B
@@ -14,11 +14,11 @@
 //!   Incoming(from B) ◄── acknowledgements ──── Outgoing(to A)
 //! ```
 //!
-//! Every header says all there is to say about the other direction, so a later one makes up for any that
-//! was lost, and [`PeerStatus`] is a state that may be overwritten by a newer one.
+//! Every header says all there is to say about the other direction, so a later one makes up for any
+//! that was lost, and [`PeerStatus`] is a state that may be overwritten by a newer one.
 //!
-//! `handle_*` brings the world in, `poll_*` takes out what to do, `poll_timeout` tells when to call again.
-//! Time is an argument: the time since the server started.
+//! `handle_*` brings the world in, `poll_*` takes out what to do, `poll_timeout` tells when to call
+//! again. Time is an argument: the time since the server started.
 
 mod incoming;
 mod outgoing;
@@ -31,7 +31,8 @@ use std::time::Duration;
 use crate::envelope::Pid;
 use crate::frame::{Acknowledgement, ClusterId, Incarnation};
 
-/// What a frame takes of the window beside its payload, in bytes, so that small ones do not come for free.
+/// What a frame takes of the window beside its payload, in bytes, so that small ones do not come
+/// for free.
 pub(crate) const FRAME_OVERHEAD: usize = 128;
 
 /// Who speaks to whom on a link, as this server sees it.

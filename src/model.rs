@@ -1,15 +1,17 @@
 //! Every state that two servers can get into, within a small scope.
 //!
-//! One server sends, the other one acknowledges. Each of them can restart once, or be cut off for so long
-//! that the other takes it for dead or its connection is replaced, or leave. The network holds the last few
-//! frames of each direction, and delivers any of them never, now, later or again. Time stands still, since
-//! it only decides when something may happen, and here everything may happen at any moment.
+//! One server sends, the other one acknowledges. Each of them can restart once, or be cut off for
+//! so long that the other takes it for dead or its connection is replaced, or leave. The network
+//! holds the last few frames of each direction, and delivers any of them never, now, later or
+//! again. Time stands still, since it only decides when something may happen, and here everything
+//! may happen at any moment.
 //!
-//! Each step is one turn of one thread, made by the code that runs: [`Output::turn`](crate::output::Output)
-//! or [`Input::turn`](crate::input::Input), with the channels between the threads and to the application as
-//! they are, over the memory transport. Threads can neither be copied nor compared. So a state holds what
-//! they know and what is in the channels as values ([`server`]), and for each step the threads are made
-//! from it, have their turn, and are taken apart again.
+//! Each step is one turn of one thread, made by the code that runs:
+//! [`Output::turn`](crate::output::Output) or [`Input::turn`](crate::input::Input), with the
+//! channels between the threads and to the application as they are, over the memory transport.
+//! Threads can neither be copied nor compared. So a state holds what they know and what is in the
+//! channels as values ([`server`]), and for each step the threads are made from it, have their
+//! turn, and are taken apart again.
 
 mod audit;
 mod interned;
@@ -67,7 +69,8 @@ enum Upsets {
     Cuts,
     /// The sender leaves or is shut down, and the receiver restarts once.
     Leaving,
-    /// The sender restarts, and a frame reaches the receiver later than the peer timeout, once each.
+    /// The sender restarts, and a frame reaches the receiver later than the peer timeout, once
+    /// each.
     Late,
 }
 

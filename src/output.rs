@@ -125,8 +125,8 @@ impl Output {
         }
     }
 
-    /// Looks at everything once: what peers have acknowledged, whether to stop, the outbox, what is to be
-    /// sent, and the time.
+    /// Looks at everything once: what peers have acknowledged, whether to stop, the outbox, what is
+    /// to be sent, and the time.
     pub(crate) fn turn(&mut self, now: Duration) -> Next {
         self.handle_pause(now);
         if !self.take_feedback() {
@@ -306,8 +306,8 @@ impl Output {
         self.setup.waker.wake();
     }
 
-    /// Closes the outbox. What it holds now is still to be sent; who goes on sending must not keep it
-    /// open.
+    /// Closes the outbox. What it holds now is still to be sent; who goes on sending must not keep
+    /// it open.
     fn close_outbox(&mut self) {
         let held = self.setup.outbox.len();
         self.deferred.extend(self.setup.outbox.try_iter().take(held));
@@ -321,8 +321,8 @@ impl Output {
         }
     }
 
-    /// Goes on when the linger time is over. From then on nobody waits for room: peers that have some are
-    /// not to wait for those that have none.
+    /// Goes on when the linger time is over. From then on nobody waits for room: peers that have
+    /// some are not to wait for those that have none.
     fn expire_linger(&mut self, now: Duration) {
         if self.lifecycle.linger_deadline().is_some_and(|deadline| now >= deadline) {
             self.accept_deferred(now);
@@ -367,8 +367,8 @@ impl Output {
         }
     }
 
-    /// While envelopes stream in, has them come in larger batches, and stays out of the application's
-    /// way.
+    /// While envelopes stream in, has them come in larger batches, and stays out of the
+    /// application's way.
     fn let_outbox_fill(&self) {
         let outbox = &self.setup.outbox;
         if self.taken >= STREAM {

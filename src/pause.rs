@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// The pause detector: notices that a thread did not run when it was to, since the process was stopped or
-/// the machine busy (Cassandra calls it a local pause). What was silent meanwhile must not be blamed
-/// for it.
+/// The pause detector: notices that a thread did not run when it was to, since the process was
+/// stopped or the machine busy (Cassandra calls it a local pause). What was silent meanwhile must
+/// not be blamed for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PauseDetector {
     /// When the thread was to run again at the latest; none if nothing depended on it.

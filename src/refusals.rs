@@ -14,8 +14,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How many different reasons are told apart in one interval.
 const REASONS: usize = 8;
 
-/// Counts what is refused, and tells the application at once of the first in a while, then once for each
-/// interval how many there were. Each thread has its own.
+/// Counts what is refused, and tells the application at once of the first in a while, then once for
+/// each interval how many there were. Each thread has its own.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     events: EventSink,

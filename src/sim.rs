@@ -1,15 +1,15 @@
 //! Many servers over a simulated network, in virtual time.
 //!
-//! What runs here is what runs in a server: the turns of both threads, with all that they drive, over the
-//! memory transport. It proves that they keep their promises whatever happens: the network loses, repeats,
-//! delays and reorders frames, is cut one way and both ways, stalls and is reset; connections are stuck;
-//! processes are killed, paused, usurped, and leave; applications stop reading, flood their outboxes, drop
-//! their inboxes and shut down, all at the worst of times. A plain model,
-//! the [`audit`], follows every envelope and is compared after every step. After the last fault everything
-//! has to settle in a bounded time, with a bounded number of frames.
+//! What runs here is what runs in a server: the turns of both threads, with all that they drive,
+//! over the memory transport. It proves that they keep their promises whatever happens: the network
+//! loses, repeats, delays and reorders frames, is cut one way and both ways, stalls and is reset;
+//! connections are stuck; processes are killed, paused, usurped, and leave; applications stop
+//! reading, flood their outboxes, drop their inboxes and shut down, all at the worst of times. A
+//! plain model, the [`audit`], follows every envelope and is compared after every step. After the
+//! last fault everything has to settle in a bounded time, with a bounded number of frames.
 //!
-//! Each seed decides all that happens. One that fails is printed; with `SIMULATION_SEED=<seed>` it runs alone
-//! and shows all its frames.
+//! Each seed decides all that happens. One that fails is printed; with `SIMULATION_SEED=<seed>` it
+//! runs alone and shows all its frames.
 
 mod audit;
 mod faults;

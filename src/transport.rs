@@ -1,12 +1,12 @@
 //! The seam between the threads and what carries their frames.
 //!
-//! The two threads of a server know nothing of libzmq: they send through an [`Outlet`] to each peer, take
-//! what comes out of one [`Inlet`], and the output thread wakes the input thread by a [`Waker`].
-//! [`zmq`] carries frames between machines, and [`memory`] between servers of one process, in virtual
-//! time and with every fault that a network has.
+//! The two threads of a server know nothing of libzmq: they send through an [`Outlet`] to each
+//! peer, take what comes out of one [`Inlet`], and the output thread wakes the input thread by a
+//! [`Waker`]. [`zmq`] carries frames between machines, and [`memory`] between servers of one
+//! process, in virtual time and with every fault that a network has.
 //!
-//! A transport may lose, repeat and reorder frames: the link makes up for that. It must not block, but in
-//! [`Inlet::wait`].
+//! A transport may lose, repeat and reorder frames: the link makes up for that. It must not block,
+//! but in [`Inlet::wait`].
 
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod memory;
@@ -31,8 +31,8 @@ pub(crate) trait Outlet: Send {
     /// When nothing can be handed over any more until the way is [renewed](Self::renew).
     fn send(&mut self, frame: Frame) -> io::Result<()>;
 
-    /// When the way counts as stuck, if the peer is known to have heard this server at `confirmed` and
-    /// not since. None if that cannot happen.
+    /// When the way counts as stuck, if the peer is known to have heard this server at `confirmed`
+    /// and not since. None if that cannot happen.
     fn stuck_at(&self, confirmed: Duration) -> Option<Duration>;
 
     /// Replaces the connection. What it had not delivered is gone.
@@ -65,16 +65,16 @@ pub(crate) trait Inlet: Send {
     fn authenticate(&mut self) -> io::Result<Option<Outcome>>;
 
     /// Waits until there is something to [receive](Self::receive) or to
-    /// [authenticate](Self::authenticate), the [`Waker`] wakes it, or the time is over, if there is one.
-    /// To be called when both have found nothing.
+    /// [authenticate](Self::authenticate), the [`Waker`] wakes it, or the time is over, if there is
+    /// one. To be called when both have found nothing.
     ///
     /// # Errors
     ///
     /// When nothing can come in any more.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// To be called instead of [`wait`](Self::wait) by whoever does not wait, so that connections that
-    /// ask meanwhile are noticed.
+    /// To be called instead of [`wait`](Self::wait) by whoever does not wait, so that connections
+    /// that ask meanwhile are noticed.
     fn rearm(&mut self);
 }
 

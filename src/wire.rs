@@ -1,7 +1,7 @@
 //! Frames as bytes.
 //!
-//! A frame is one libzmq message of one part, the header, or of two, the header and the body. The header
-//! is [`HEADER_LEN`] bytes, its numbers little-endian:
+//! A frame is one libzmq message of one part, the header, or of two, the header and the body. The
+//! header is [`HEADER_LEN`] bytes, its numbers little-endian:
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
@@ -129,7 +129,8 @@ fn broadcast_flag(to: Recipient) -> u8 {
     if to == Recipient::Broadcast { FLAG_BROADCAST } else { 0 }
 }
 
-/// The frame that these bytes are. Nothing is copied and nothing allocated: the payload is the body.
+/// The frame that these bytes are. Nothing is copied and nothing allocated: the payload is the
+/// body.
 pub(crate) fn decode(header: &[u8], body: Bytes) -> Result<Frame, DecodeError> {
     let bytes: &[u8; HEADER_LEN] =
         header.try_into().map_err(|_| DecodeError::HeaderLength(header.len()))?;

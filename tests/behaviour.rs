@@ -1,5 +1,5 @@
-//! What the library is for: five real servers exchange messages, and each arrives once, in order and
-//! whole. Every test checks content and order for each sender, not only counts.
+//! What the library is for: five real servers exchange messages, and each arrives once, in order
+//! and whole. Every test checks content and order for each sender, not only counts.
 
 mod support;
 
@@ -10,7 +10,8 @@ use support::{BOUND, Cluster, Transport, join, receive, shut_down, until_end};
 
 const SERVERS: u32 = 5;
 
-/// What each server puts in its outbox: for each envelope, to whom. The message tells sender and place.
+/// What each server puts in its outbox: for each envelope, to whom. The message tells sender and
+/// place.
 type Plan = Vec<Recipient>;
 
 fn message(from: u32, place: usize) -> String {

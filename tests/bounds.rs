@@ -1,4 +1,5 @@
-//! What waits is bounded, in number and in bytes: events that nobody reads, and the channels of a mailbox.
+//! What waits is bounded, in number and in bytes: events that nobody reads, and the channels of a
+//! mailbox.
 
 mod support;
 

@@ -1,8 +1,8 @@
-//! The configuration file: what is accepted and what comes of it, and that each wrong file is refused
-//! with a message that names the place and says what would be right.
+//! The configuration file: what is accepted and what comes of it, and that each wrong file is
+//! refused with a message that names the place and says what would be right.
 //!
-//! The wrong files are a table. Each is read both from a file and from text, and the words that matter
-//! are looked for in the error and its sources, joined as the `node` program prints them.
+//! The wrong files are a table. Each is read both from a file and from text, and the words that
+//! matter are looked for in the error and its sources, joined as the `node` program prints them.
 
 use std::error::Error;
 use std::fs;

@@ -1,9 +1,9 @@
 //! Servers with keys: they talk, and nobody else does, reads along, or is taken for one of them.
 //!
-//! Each kind of intruder is a server of this library with a configuration of its own. It has got nowhere
-//! when the one that it speaks to has told why it is refused, and has still delivered nothing of it.
-//! Without CURVE in the linked libzmq these tests say that they are skipped, unless the environment has
-//! `RAFT_CLUSTER_EXPECT_CURVE`: then they fail.
+//! Each kind of intruder is a server of this library with a configuration of its own. It has got
+//! nowhere when the one that it speaks to has told why it is refused, and has still delivered
+//! nothing of it. Without CURVE in the linked libzmq these tests say that they are skipped, unless
+//! the environment has `RAFT_CLUSTER_EXPECT_CURVE`: then they fail.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! How a server ends: whatever is dropped first, whatever state its peers are in, in order, within the
-//! linger time and with nothing lost.
+//! How a server ends: whatever is dropped first, whatever state its peers are in, in order, within
+//! the linger time and with nothing lost.
 
 mod support;
 
@@ -182,7 +182,8 @@ fn an_envelope_restarts_the_idle_time() {
         two.outbox.send(Envelope::broadcast("tick").with_id(id)).unwrap();
         assert_eq!(receive(&one).msg_id, id);
     }
-    // Had the last one not restarted it, it would have ended sooner, if by no more than the five took.
+    // Had the last one not restarted it, it would have ended sooner, if by no more than the five
+    // took.
     assert_ends(&one.inbox);
     assert!(last.elapsed() >= idle, "{:?}", last.elapsed());
 }
@@ -257,7 +258,8 @@ fn a_shutdown_under_fire_accounts_for_every_envelope() {
     let (two, _server_two) = cluster.start(2);
     let outbox = one.outbox.clone();
     let sender = thread::spawn(move || {
-        // One sender that waits for its envelope to leave the outbox: none is under way at the closing.
+        // One sender that waits for its envelope to leave the outbox: none is under way at the
+        // closing.
         (0..).map_while(|id| outbox.send(Envelope::to(TWO, "x").with_id(id)).ok()).count() as u64
     });
     for id in 0..10_000 {

@@ -60,8 +60,8 @@ fn build(mut cargo: Command, profile: &Path) -> Command {
     if cfg!(feature = "internals") {
         cargo.args(["--features", "internals"]);
     }
-    // What Cargo was given as `--config` is not passed on to this program. Without it, libzmq itself
-    // would be built once more, and linked instead.
+    // What Cargo was given as `--config` is not passed on to this program. Without it, libzmq
+    // itself would be built once more, and linked instead.
     if raft_cluster::libzmq().curve {
         cargo.args(["--config", ".cargo/curve.toml"]);
     }

@@ -1,6 +1,6 @@
 //! Connections that break in every way a proxy can break them, under full load: nothing is lost,
-//! repeated or out of order, and the link works again afterwards. Every test audits each pair of sender
-//! and receiver, and holds the accounts of every server against each other all the while.
+//! repeated or out of order, and the link works again afterwards. Every test audits each pair of
+//! sender and receiver, and holds the accounts of every server against each other all the while.
 
 mod support;
 
@@ -39,8 +39,8 @@ fn await_progress(servers: &[Server], from: u32, to: u32) {
     await_progress_of(servers, std::iter::once((from, to)));
 }
 
-/// Waits until half a window of what a server sends to a peer is on its way. That way is to be stalled
-/// already: then it is stuck.
+/// Waits until half a window of what a server sends to a peer is on its way. That way is to be
+/// stalled already: then it is stuck.
 fn await_stuck(servers: &[Server], from: u32, to: u32) {
     let server = &servers[from as usize - 1];
     await_stats(server, to, |stats| stats.window_bytes > WINDOW as u64 / 2);

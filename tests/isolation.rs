@@ -1,6 +1,6 @@
-//! No peer harms another: an application that is slow or stopped holds up its senders and nobody else
-//! and is never taken for dead; memory stays bounded whatever the message size; and a server ends within
-//! its linger time whatever state its peers are in.
+//! No peer harms another: an application that is slow or stopped holds up its senders and nobody
+//! else and is never taken for dead; memory stays bounded whatever the message size; and a server
+//! ends within its linger time whatever state its peers are in.
 
 mod support;
 
@@ -61,7 +61,8 @@ fn deliver(from: &Mailbox, to: (Pid, &Mailbox), id: i64) {
 #[test]
 fn a_stopped_application_holds_up_its_senders_alone_and_loses_nothing() {
     let mesh = Mesh::new(3, Transport::Tcp, 1);
-    // What was sent is acknowledged however busy the machine is; the others tell how short it can be.
+    // What was sent is acknowledged however busy the machine is; the others tell how short it can
+    // be.
     let servers = mesh.start_all(|builder| small(builder).linger(BOUND));
     let [(one, server_one), (two, server_two), (three, server_three)] =
         servers.try_into().ok().unwrap();
@@ -164,7 +165,8 @@ fn memory_is_bounded_whatever_the_message_size() {
     }
 }
 
-/// Brings server 1 into a state, and checks that it ends in time and tells what it could not deliver.
+/// Brings server 1 into a state, and checks that it ends in time and tells what it could not
+/// deliver.
 fn assert_ends_in_time(state: &str, bring_about: impl FnOnce(&Mesh, &[(Mailbox, Server)])) {
     const LINGER: Duration = Duration::from_millis(500);
     /// The last words, and a busy machine.

@@ -1,5 +1,5 @@
-//! Nothing is left behind: after any number of clusters, one after another and side by side, the process
-//! has the threads, the files and sockets and the ports it had before.
+//! Nothing is left behind: after any number of clusters, one after another and side by side, the
+//! process has the threads, the files and sockets and the ports it had before.
 //!
 //! The one test is alone in its process, so that what it counts is its own.
 #![cfg(target_os = "linux")]

@@ -1,5 +1,5 @@
-//! What a message may be: empty, large, exactly as large as allowed, for nobody; and what a late server
-//! gets. Each test looks at both ends: what arrives, and what comes back.
+//! What a message may be: empty, large, exactly as large as allowed, for nobody; and what a late
+//! server gets. Each test looks at both ends: what arrives, and what comes back.
 
 mod support;
 
@@ -47,8 +47,9 @@ fn a_megabyte_is_broadcast_byte_for_byte() {
     }
 }
 
-/// A batch gathers so much, in bytes, and a message of half of it or more travels alone. An envelope in a
-/// batch costs this much beside its message, or 8 less where its id counts on from the one before.
+/// A batch gathers so much, in bytes, and a message of half of it or more travels alone. An
+/// envelope in a batch costs this much beside its message, or 8 less where its id counts on from
+/// the one before.
 const BATCH: usize = 256 * 1024;
 const OVERHEAD: usize = 12;
 
@@ -61,9 +62,9 @@ fn id(place: usize) -> i64 {
     if place % 5 == 0 { -place } else { place }
 }
 
-/// Sizes at, right below and right above each edge of the ways that messages travel, after one another in
-/// all orders that matter: alone in a batch, two that just fit one or do not, a batch that is cut short by
-/// one that travels alone, and several windows' worth in one message.
+/// Sizes at, right below and right above each edge of the ways that messages travel, after one
+/// another in all orders that matter: alone in a batch, two that just fit one or do not, a batch
+/// that is cut short by one that travels alone, and several windows' worth in one message.
 fn sizes_around_the_edges() -> Vec<usize> {
     let around = |edge: usize| edge - 13..=edge + 1;
     let mut sizes = vec![0, 1, 0, 9_000_000, 0, 20_000_000, 1];
@@ -72,7 +73,8 @@ fn sizes_around_the_edges() -> Vec<usize> {
             sizes.extend([size, 0, size, size, 3]);
         }
     }
-    // Two or three that fill a batch to the last byte, or are one byte too many, whatever an id costs.
+    // Two or three that fill a batch to the last byte, or are one byte too many, whatever an id
+    // costs.
     for ids in [0, 8, 16, 24] {
         for size in around(BATCH / 2 - OVERHEAD - ids / 2) {
             sizes.extend([size, size, BATCH - size, 40_000]);

@@ -1,7 +1,7 @@
-//! The same on a real network, as far as one machine has one: the kernel resets connections, packets get
-//! lost, and the line is cut one way or both. Two network namespaces stand for two machines, which takes
-//! root on Linux; elsewhere these tests say why they are skipped, unless the environment has
-//! `RAFT_CLUSTER_EXPECT_ROOT`: then they fail.
+//! The same on a real network, as far as one machine has one: the kernel resets connections,
+//! packets get lost, and the line is cut one way or both. Two network namespaces stand for two
+//! machines, which takes root on Linux; elsewhere these tests say why they are skipped, unless the
+//! environment has `RAFT_CLUSTER_EXPECT_ROOT`: then they fail.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -14,8 +14,8 @@ use support::load::{await_stats, under_load};
 use support::netns::{Impairment, Machines};
 use support::skips::skip;
 
-/// Set where a test that is skipped for want of rights, tools or a feature of the kernel is one that has
-/// failed.
+/// Set where a test that is skipped for want of rights, tools or a feature of the kernel is one
+/// that has failed.
 const EXPECT_ROOT: &str = "RAFT_CLUSTER_EXPECT_ROOT";
 
 /// Two machines, unless the test is to be skipped.
@@ -81,8 +81,8 @@ fn a_network_that_loses_and_delays_packets_loses_no_messages() {
     assert_eq!(outcome.count(|event| matches!(event, Event::Down(_))), 0);
 }
 
-/// Cuts the line from these machines until the peer timeout has passed, and checks how soon all is well
-/// once it is joined again.
+/// Cuts the line from these machines until the peer timeout has passed, and checks how soon all is
+/// well once it is joined again.
 fn assert_recovers_from_partition(cut: &[usize]) {
     /// Once a connection is possible again.
     const RECOVERY: Duration = Duration::from_secs(2);
@@ -93,8 +93,8 @@ fn assert_recovers_from_partition(cut: &[usize]) {
         await_progress(servers, 1_000);
         cut.iter().for_each(|from| machines.cut(*from));
         for (server, peer) in servers.iter().zip([2, 1]) {
-            // The one who hears the other is not heard, and in the end hears nothing either, since TCP
-            // sends nothing more to somebody who does not answer.
+            // The one who hears the other is not heard, and in the end hears nothing either, since
+            // TCP sends nothing more to somebody who does not answer.
             let hears = !cut.contains(&(peer as usize - 1));
             await_stats(server, peer, |stats| match stats.state {
                 PeerState::OneWay => hears,

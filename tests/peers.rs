@@ -1,5 +1,6 @@
-//! Peers that die, come back, freeze, or are there twice: real processes, killed and stopped by signals.
-//! For each pair of processes everything arrives in order and once, and no link is stuck afterwards.
+//! Peers that die, come back, freeze, or are there twice: real processes, killed and stopped by
+//! signals. For each pair of processes everything arrives in order and once, and no link is stuck
+//! afterwards.
 
 mod support;
 
@@ -220,8 +221,8 @@ fn await_conflict(server: &Server) -> Vec<Event> {
     }
 }
 
-/// Has two processes claim to be server 2, and checks what server 1 sees until it has complained twice:
-/// first the older, then the newer, of whose messages so many come in.
+/// Has two processes claim to be server 2, and checks what server 1 sees until it has complained
+/// twice: first the older, then the newer, of whose messages so many come in.
 fn claim_twice(cluster: &Cluster, newer_config: &Config, received: i64) {
     const FILLING: usize = WINDOW / 1_000 + 1;
     let start = |config, pid| {

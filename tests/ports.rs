@@ -1,6 +1,7 @@
-//! A peer's port that is first held by something else: a libzmq socket of the wrong type, after which a
-//! libzmq connection is stuck for good, an HTTP server, somebody who accepts and says nothing, or nothing
-//! at all. Once the peer itself listens there, it gets all that was sent to it, once and in order.
+//! A peer's port that is first held by something else: a libzmq socket of the wrong type, after
+//! which a libzmq connection is stuck for good, an HTTP server, somebody who accepts and says
+//! nothing, or nothing at all. Once the peer itself listens there, it gets all that was sent to it,
+//! once and in order.
 
 mod support;
 
@@ -49,7 +50,8 @@ struct Holder<T> {
     visited: Box<dyn FnOnce() -> T>,
 }
 
-/// A libzmq socket of this type. Its visitor's socket is stuck, so the second visit is that of another.
+/// A libzmq socket of this type. Its visitor's socket is stuck, so the second visit is that of
+/// another.
 fn wrong_socket(kind: zmq::SocketType, url: &str) -> Holder<()> {
     const MONITOR: &str = "inproc://monitor";
     let context = zmq::Context::new();
@@ -149,7 +151,8 @@ fn a_peer_that_was_never_there_holds_nobody_up() {
         let report = shut_down(server_one);
         assert_eq!(report.undelivered(), MESSAGES as u64);
         let back = report.stats.peer(Pid::new(3)).unwrap().dropped.peer_down;
-        // Whatever still fitted the window stays in it, in order, and not a message is in both counts or in neither.
+        // Whatever still fitted the window stays in it, in order, and not a message is in both
+        // counts or in neither.
         let left = &report.peers[1].undelivered;
         assert_eq!(left.len() as u64, MESSAGES as u64 - back, "{:?}", report.stats);
         assert!(left.is_sorted_by(|one, next| one.msg_id < next.msg_id), "{left:?}");

@@ -1,5 +1,5 @@
-//! What the tests themselves rely on: a wait that hangs ends, fails, and says what it waited for. The hanging
-//! is done by this program again, told to run one ignored test alone.
+//! What the tests themselves rely on: a wait that hangs ends, fails, and says what it waited for.
+//! The hanging is done by this program again, told to run one ignored test alone.
 
 mod support;
 

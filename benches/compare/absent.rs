@@ -6,11 +6,12 @@ use crate::support::library::{Incoming, Library, Outgoing, cluster, connect};
 use crate::support::traffic::flood;
 use crate::support::{Contender, Layout, Result, StationOf, Stations};
 
-/// How many messages are sent before it is asked again whether the sender has given up on the absent one.
+/// How many messages are sent before it is asked again whether the sender has given up on the
+/// absent one.
 const ROUND: u64 = 10_000;
 
-/// Servers of this library that broadcast to one more than there are. It was waited for, for as long as
-/// the peer timeout says: what goes there now comes back.
+/// Servers of this library that broadcast to one more than there are. It was waited for, for as
+/// long as the peer timeout says: what goes there now comes back.
 #[derive(Clone, Copy, Debug)]
 pub struct OneAbsent;
 

@@ -1,7 +1,8 @@
-//! Channels and batches over libzmq without any guarantee: what the guarantees cost shows beside it.
+//! Channels and batches over libzmq without any guarantee: what the guarantees cost shows beside
+//! it.
 //!
-//! The outbox is emptied into frames of about 64 KiB, which all peers share, and received messages are
-//! slices of them. Nothing is acknowledged, resent, bounded in bytes or watched.
+//! The outbox is emptied into frames of about 64 KiB, which all peers share, and received messages
+//! are slices of them. Nothing is acknowledged, resent, bounded in bytes or watched.
 
 use std::iter;
 use std::thread;

@@ -1,8 +1,8 @@
-//! The channels of the API with nothing behind them: no network, no frame, no guarantee. What they cost is
-//! spent before a library with this API has done anything.
+//! The channels of the API with nothing behind them: no network, no frame, no guarantee. What they
+//! cost is spent before a library with this API has done anything.
 //!
-//! One thread for each sender takes the envelopes out of its outbox and puts them into the inboxes of all
-//! its peers.
+//! One thread for each sender takes the envelopes out of its outbox and puts them into the inboxes
+//! of all its peers.
 
 use std::thread;
 

@@ -16,7 +16,8 @@ pub fn tells_resident() -> bool {
     fs::exists(STATUS).unwrap_or(false)
 }
 
-/// Starts five servers, waits until all have heard each other, and tells how many bytes are resident.
+/// Starts five servers, waits until all have heard each other, and tells how many bytes are
+/// resident.
 pub fn resident() -> Result<f64> {
     let stations = Library.connect(&Layout::broadcast(4, 8))?;
     let status = fs::read_to_string(STATUS)?;

@@ -39,8 +39,8 @@ pub fn raw(count: u64, hundredths: usize) -> Result<f64> {
     Ok(seconds(&round_trips(&mut near, &mut far, PING, count), hundredths))
 }
 
-/// The median of the round trips that fit in while `count` other messages stream over the same link, one
-/// way and as fast as they go.
+/// The median of the round trips that fit in while `count` other messages stream over the same
+/// link, one way and as fast as they go.
 pub fn beside_a_stream(count: u64) -> Result<f64> {
     let count = i64::try_from(count)?;
     let [near, far] = Library.connect_two(STREAMED)?;

@@ -31,8 +31,8 @@ pub struct Contestant {
     pub run: Run,
 }
 
-/// Rows that are measured together: each turn goes through all of them, so that a disturbance of the
-/// machine meets them alike.
+/// Rows that are measured together: each turn goes through all of them, so that a disturbance of
+/// the machine meets them alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Chapter {
@@ -65,7 +65,8 @@ pub enum Unit {
 pub enum Clock {
     /// What passes.
     Wall,
-    /// What all processors together spend on this process. Other work on the machine disturbs it less.
+    /// What all processors together spend on this process. Other work on the machine disturbs it
+    /// less.
     Processor,
 }
 
@@ -135,8 +136,8 @@ pub fn measure(rows: &[(usize, Row)], turns: u16) -> Result<Vec<Outcome>> {
     Ok(rows.iter().zip(figures).map(|((_, row), figures)| row.outcome(figures)).collect())
 }
 
-/// Has a contender measured by a new process: what another has left in the allocator would be a help to
-/// it, or a burden.
+/// Has a contender measured by a new process: what another has left in the allocator would be a
+/// help to it, or a burden.
 fn run_apart(row: usize, contender: usize) -> Result<f64> {
     let output = Command::new(env::current_exe()?)
         .args(env::args_os().skip(1))

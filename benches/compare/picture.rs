@@ -1,5 +1,5 @@
-//! The outcomes as a picture: deliveries per second over the size of the message, and over the number of
-//! peers.
+//! The outcomes as a picture: deliveries per second over the size of the message, and over the
+//! number of peers.
 
 use std::ops::Range;
 use std::path::Path;
@@ -74,7 +74,8 @@ impl Panel {
         let place = |peers: usize, rate: f64| ((peers as f64).log2(), rate);
         let (library, libzmq) = lines(outcomes, Chapter::Peers, place);
         let best = library.iter().chain(&libzmq).map(|point| point.1).fold(1.0, f64::max);
-        // A fifth of the best, rounded up to one digit: of six steps the last is free for the names.
+        // A fifth of the best, rounded up to one digit: of six steps the last is free for the
+        // names.
         let digit = 10_f64.powf((best / 5.0).log10().floor());
         let step = (best / 5.0 / digit).ceil() * digit;
         Self {

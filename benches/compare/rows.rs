@@ -21,7 +21,8 @@ const BATCHED: &str = "batched, no guarantees";
 /// What the API itself costs.
 const CHANNELS: &str = "its channels alone, no network";
 
-/// Up to which size that is worth a look, in bytes: channels carry large messages as fast as small ones.
+/// Up to which size that is worth a look, in bytes: channels carry large messages as fast as small
+/// ones.
 const SMALL: usize = 64;
 
 /// How large the messages of broadcasts are, in bytes.

@@ -92,8 +92,8 @@ impl Receive for Incoming {
     }
 }
 
-/// Starts the servers of the layout, with the defaults and what else is to be set. The configuration may
-/// list more of them, which are absent.
+/// Starts the servers of the layout, with the defaults and what else is to be set. The
+/// configuration may list more of them, which are absent.
 pub fn connect(
     layout: &Layout,
     config: &Config,

@@ -1,8 +1,8 @@
 //! What the benches share: ways to connect servers, and the traffic they are put under.
 //!
-//! Every [`Contender`] connects the same [`Layout`] in one process, over TCP on loopback, and gives each
-//! server a thread of its own at either end. The [`traffic`] is the same code for all of them: only how a
-//! message is sent and received differs.
+//! Every [`Contender`] connects the same [`Layout`] in one process, over TCP on loopback, and gives
+//! each server a thread of its own at either end. The [`traffic`] is the same code for all of them:
+//! only how a message is sent and received differs.
 
 #![allow(dead_code, reason = "each bench uses its own part of this")]
 

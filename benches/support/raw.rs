@@ -1,13 +1,13 @@
-//! libzmq used the plain way: a socket for each peer and a send loop, one bound socket to receive from.
-//! No channels, no batches, no guarantees.
+//! libzmq used the plain way: a socket for each peer and a send loop, one bound socket to receive
+//! from. No channels, no batches, no guarantees.
 
 use zmq::CurveKeyPair;
 
 use super::traffic::flood;
 use super::{Contender, Layout, Receipt, Receive, Result, Station, Stations, Transmit};
 
-/// How many messages libzmq holds for each connection, at either end: more than its default of 1,000,
-/// so that it does not have to wait so often.
+/// How many messages libzmq holds for each connection, at either end: more than its default of
+/// 1,000, so that it does not have to wait so often.
 const HIGH_WATER: i32 = 10_000;
 
 /// Which bits of a message's stamp hold its number; those above hold the place of its sender.
@@ -141,8 +141,8 @@ impl Receive for Inlet {
     }
 }
 
-/// Two DEALERs and the one connection between them, which carries both ways: each sends and receives on
-/// its own.
+/// Two DEALERs and the one connection between them, which carries both ways: each sends and
+/// receives on its own.
 pub struct Pair {
     place: usize,
     socket: zmq::Socket,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::{Layout, Receipt, Receive, Result, Station, Transmit};
 
-/// Every sender sends `count` messages to all its peers, as fast as they go. Returns how long it takes
-/// from the first message sent until the last one is received.
+/// Every sender sends `count` messages to all its peers, as fast as they go. Returns how long it
+/// takes from the first message sent until the last one is received.
 pub fn flood<T: Transmit, R: Receive>(
     stations: &mut [Station<T, R>],
     layout: &Layout,
@@ -52,8 +52,8 @@ fn receive_all(
     Ok(())
 }
 
-/// The near end sends a message, the far end sends it back, `count` times. Returns how long each time
-/// took.
+/// The near end sends a message, the far end sends it back, `count` times. Returns how long each
+/// time took.
 pub fn round_trips(
     near: &mut (impl Transmit + Receive),
     far: &mut (impl Transmit + Receive),
@@ -85,8 +85,8 @@ fn check(receipt: &Receipt, number: u64, length: usize) -> Result<()> {
     Err(format!("message {number} of {length} bytes was due, and {receipt:?} came").into())
 }
 
-/// What came of it; an error ends the bench, since the other threads would wait for ever for the one that
-/// failed.
+/// What came of it; an error ends the bench, since the other threads would wait for ever for the
+/// one that failed.
 pub fn or_give_up<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "bench: {error}");

@@ -150,7 +150,8 @@ impl Fault {
     }
 }
 
-/// Tears one connection: new ones pass. Who has not noticed when the patience is over is helped by a reset.
+/// Tears one connection: new ones pass. Who has not noticed when the patience is over is helped by
+/// a reset.
 fn swallow(proxy: &Proxy, progress: &Progress, sender: usize) {
     proxy.set(sender, &BOTH, &Mode::Swallow);
     progress.await_standstill(sender);

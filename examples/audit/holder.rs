@@ -10,7 +10,8 @@ use crate::{Result, SENDERS};
 /// How long the port stays taken when every sender has seen by whom.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Waits until every sender has come, and frees the port. The connections that it hands out stay open.
+/// Waits until every sender has come, and frees the port. The connections that it hands out stay
+/// open.
 pub(crate) type Holder = Box<dyn FnOnce() -> Result<Vec<TcpStream>>>;
 
 /// A libzmq socket that a DEALER does not talk to.

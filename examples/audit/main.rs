@@ -1,8 +1,9 @@
-//! What broken connections do to messages: the same audit over libzmq used the plain way and over this
-//! library, under the same faults. `cargo run --release --example audit` prints one table.
+//! What broken connections do to messages: the same audit over libzmq used the plain way and over
+//! this library, under the same faults. `cargo run --release --example audit` prints one table.
 //!
-//! Four senders send numbered messages of 1 KiB to one receiver as fast as they can, each through a proxy
-//! that breaks its connections. The audit tells for each pair what was lost, repeated or out of order.
+//! Four senders send numbered messages of 1 KiB to one receiver as fast as they can, each through a
+//! proxy that breaks its connections. The audit tells for each pair what was lost, repeated or out
+//! of order.
 
 mod fault;
 mod holder;

@@ -1,10 +1,10 @@
-//! Five servers, each a process of its own, in random traffic and random faults for as long as one likes:
-//! `cargo run --release --example soak -- --minutes 30`.
+//! Five servers, each a process of its own, in random traffic and random faults for as long as one
+//! likes: `cargo run --release --example soak -- --minutes 30`.
 //!
 //! Connections are reset, closed, stalled, delayed, swallowed and cut off by a proxy; processes are
-//! stopped, continued, killed and started again. At the end everything heals, every server says a last
-//! word, and the audit decides on the exit status: between any two processes nothing may have been lost,
-//! repeated or out of order, but what the receiver was told it had missed.
+//! stopped, continued, killed and started again. At the end everything heals, every server says a
+//! last word, and the audit decides on the exit status: between any two processes nothing may have
+//! been lost, repeated or out of order, but what the receiver was told it had missed.
 
 mod child;
 mod crew;

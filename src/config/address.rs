@@ -40,7 +40,8 @@ pub enum UrlError {
     /// Nothing stands before the port.
     #[error("no host; write `host:port`")]
     NoHost,
-    /// The host stands for all addresses of a machine, and so for none that a peer could connect to.
+    /// The host stands for all addresses of a machine, and so for none that a peer could connect
+    /// to.
     #[error(
         "host `{host}` is a wildcard, which no peer can connect to; name this server's address"
     )]
@@ -88,7 +89,8 @@ pub enum UrlError {
         /// The port.
         port: u64,
     },
-    /// The path of the socket does not begin at the root, so that it depends on the current directory.
+    /// The path of the socket does not begin at the root, so that it depends on the current
+    /// directory.
     #[error("the path must begin with `/`; write `ipc:///path`")]
     PathNotAbsolute,
     /// The path of the socket is that of a directory.

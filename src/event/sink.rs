@@ -12,8 +12,8 @@ use crate::event::Event;
 /// How many events wait for the application.
 const CAPACITY: usize = 1_024;
 
-/// How many of them may be messages that come back, and how many tell how the peers stand. The rest is
-/// for refusals.
+/// How many of them may be messages that come back, and how many tell how the peers stand. The rest
+/// is for refusals.
 const UNDELIVERABLE: usize = CAPACITY / 2;
 const STANDINGS: usize = CAPACITY * 3 / 8;
 const REFUSALS: usize = CAPACITY / 16;
@@ -27,13 +27,13 @@ pub(crate) struct EventChannel {
     emitted: Arc<AtomicUsize>,
 }
 
-/// One way into the channel. It takes no more than its share of it, so that nobody's events push those of
-/// others out.
+/// One way into the channel. It takes no more than its share of it, so that nobody's events push
+/// those of others out.
 #[derive(Debug)]
 pub(crate) struct EventSink {
     channel: EventChannel,
-    /// What was put in here, and may still wait: how many events were put in the channel up to it, and
-    /// how many bytes of a message it holds.
+    /// What was put in here, and may still wait: how many events were put in the channel up to it,
+    /// and how many bytes of a message it holds.
     waiting: VecDeque<(usize, usize)>,
     waiting_bytes: usize,
     max_events: usize,
@@ -47,8 +47,8 @@ impl EventChannel {
         (Self { events, counters, emitted: Arc::default() }, receiver)
     }
 
-    /// The way of messages that come back, which have no more than so many bytes together, or are one
-    /// message alone.
+    /// The way of messages that come back, which have no more than so many bytes together, or are
+    /// one message alone.
     pub(crate) fn undeliverable(&self, max_bytes: usize) -> EventSink {
         self.sink(UNDELIVERABLE, max_bytes)
     }

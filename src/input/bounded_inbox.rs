@@ -40,8 +40,8 @@ pub(crate) enum Put {
 }
 
 impl BoundedInbox {
-    /// An inbox that takes nothing while `limit` bytes wait in it. What comes in one frame fits into one
-    /// that is below its limit, whatever its size.
+    /// An inbox that takes nothing while `limit` bytes wait in it. What comes in one frame fits
+    /// into one that is below its limit, whatever its size.
     pub(crate) fn new(inbox: Sender<Envelope>, limit: usize) -> Self {
         Self { inbox, chunks: VecDeque::new(), envelopes: 0, bytes: 0, limit, entered: 0 }
     }

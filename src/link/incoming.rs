@@ -17,7 +17,8 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(10);
 /// and refused for that.
 const REMEMBERED: usize = 8;
 
-/// The receiving half of a link: puts the frames of one peer in order, and knows how the peer stands.
+/// The receiving half of a link: puts the frames of one peer in order, and knows how the peer
+/// stands.
 ///
 /// ```text
 ///                 first frame                     goodbye taken
@@ -146,8 +147,8 @@ impl Incoming {
         if replaced.is_some_and(|old| now < old.at + self.limits.peer_timeout) {
             return Ok(Recognised::Stale);
         }
-        // Of two that run, the newer one is heard. But a clock that was set back gives a new process a
-        // smaller number: it has to wait until the one before it is silent.
+        // Of two that run, the newer one is heard. But a clock that was set back gives a new
+        // process a smaller number: it has to wait until the one before it is silent.
         let silent = now >= self.heard_at + self.limits.peer_timeout;
         if incarnation > stream.incarnation || silent {
             Ok(Recognised::New)
@@ -274,7 +275,8 @@ impl Incoming {
         }
     }
 
-    /// Takes nothing more from the peer: the inbox is closed. What has not entered it is turned back.
+    /// Takes nothing more from the peer: the inbox is closed. What has not entered it is turned
+    /// back.
     pub(crate) fn close(&mut self) {
         self.intake = Intake::Closed;
         if let Some(stream) = &mut self.stream {

@@ -17,12 +17,13 @@ use crate::stats::{PeerState, PeerStats};
 /// The slowest network on which a large message still counts as on its way, in bytes per second.
 const SLOWEST: u64 = 1 << 20;
 
-/// The sending half of a link: keeps what it sends to one peer until the peer has acknowledged it, and
-/// sends it again from where the peer misses something.
+/// The sending half of a link: keeps what it sends to one peer until the peer has acknowledged it,
+/// and sends it again from where the peer misses something.
 ///
-/// [`push`](Self::push) what there is [`room`](Self::room) for, [`refuse`](Self::refuse) the rest, and
-/// call [`handle_status`](Self::handle_status) with what the other half learns; then
-/// [`poll_dropped`](Self::poll_dropped) and [`poll_transmit`](Self::poll_transmit) until they are empty.
+/// [`push`](Self::push) what there is [`room`](Self::room) for, [`refuse`](Self::refuse) the rest,
+/// and call [`handle_status`](Self::handle_status) with what the other half learns; then
+/// [`poll_dropped`](Self::poll_dropped) and [`poll_transmit`](Self::poll_transmit) until they are
+/// empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outgoing {
     ends: Ends,
@@ -95,7 +96,8 @@ impl Outgoing {
         }
     }
 
-    /// Whether there is room for a payload of `bytes` within the `bound`. An empty link has room for any.
+    /// Whether there is room for a payload of `bytes` within the `bound`. An empty link has room
+    /// for any.
     fn fits(&self, bytes: usize, bound: usize) -> bool {
         let needed = self.queue.counts.window_bytes + bytes + FRAME_OVERHEAD;
         self.queue.is_empty() || needed <= bound
@@ -292,8 +294,8 @@ impl Outgoing {
         now < self.unreachable_at(now)
     }
 
-    /// How much longer than others a peer may take to confirm anything: one that is heard but does not
-    /// hear may be busy with a large message.
+    /// How much longer than others a peer may take to confirm anything: one that is heard but does
+    /// not hear may be busy with a large message.
     pub(crate) fn grace(&self) -> Duration {
         if self.peer.presence != Presence::Up {
             return Duration::ZERO;
@@ -312,8 +314,8 @@ impl Outgoing {
         self.peer.listens() && self.peer.intake != Intake::Ended && self.is_reachable(now)
     }
 
-    /// Whether waiting would be for nothing: all is settled, or only the goodbye is not and the peer is
-    /// not there to hear it.
+    /// Whether waiting would be for nothing: all is settled, or only the goodbye is not and the
+    /// peer is not there to hear it.
     pub(crate) fn awaits_nothing(&self) -> bool {
         self.is_settled() || !self.peer.listens() && self.queue.holds_no_envelopes()
     }

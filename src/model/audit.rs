@@ -27,8 +27,8 @@ pub(super) enum Verdict {
     Fine,
     /// An envelope entered twice, or after a later one.
     Disorder,
-    /// An envelope was left out that nobody had acknowledged, or acknowledged by a process that had left it
-    /// out.
+    /// An envelope was left out that nobody had acknowledged, or acknowledged by a process that had
+    /// left it out.
     Loss,
     /// An envelope was given up, although nothing called for it.
     GivenUp,
@@ -76,8 +76,8 @@ impl Audit {
         self.entered.insert(writer, number);
     }
 
-    /// So many envelopes of the sender are acknowledged, if only the present receiver has `spoken` since
-    /// the last time.
+    /// So many envelopes of the sender are acknowledged, if only the present receiver has `spoken`
+    /// since the last time.
     pub(super) fn acknowledge(&mut self, acknowledged: u64, sender: u64, spoken: bool) {
         let entered = self.entered.get(&sender).map_or(0, |last| last + 1);
         if spoken && acknowledged > self.acknowledged.max(entered) {

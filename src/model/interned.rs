@@ -1,5 +1,5 @@
-//! Values of which there is one copy each, so that they are copied and compared in no time: the states of
-//! a search differ in few of their parts.
+//! Values of which there is one copy each, so that they are copied and compared in no time: the
+//! states of a search differ in few of their parts.
 
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};

@@ -1,5 +1,5 @@
-//! Whether a state recovers: from then on the network works, and each thread runs when what it waits
-//! for has come, not before.
+//! Whether a state recovers: from then on the network works, and each thread runs when what it
+//! waits for has come, not before.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -32,8 +32,8 @@ pub(super) struct Recoveries(Mutex<HashMap<Known, bool>>);
 type Known = (Interned<Server>, Interned<Server>, Audit);
 
 impl Recoveries {
-    /// All the network holds is lost, and from then on it works: within a few heartbeats everything must
-    /// have entered and be acknowledged, and then both servers can end in order.
+    /// All the network holds is lost, and from then on it works: within a few heartbeats everything
+    /// must have entered and be acknowledged, and then both servers can end in order.
     pub(super) fn recovers(&self, state: &State, scope: &Scope) -> bool {
         let State { sender, receiver, audit, .. } = state.clone();
         let mut known = self.0.lock().unwrap();
@@ -127,8 +127,8 @@ impl Recovery {
         }
     }
 
-    /// Whether all that was sent enters and is acknowledged within this time, and the two servers hear
-    /// each other, unless one has ended.
+    /// Whether all that was sent enters and is acknowledged within this time, and the two servers
+    /// hear each other, unless one has ended.
     fn completes_within(&mut self, time: Duration) -> bool {
         self.runs_until(NOW + time, |it| it.audit.is_complete() && it.is_connected())
     }
@@ -142,9 +142,10 @@ impl Recovery {
         one_has_ended || hears(&self.sender, &self.receiver) && hears(&self.receiver, &self.sender)
     }
 
-    /// Whether both servers end in order within a few heartbeats when both applications have dropped their
-    /// outboxes, and know of each other that they have left. One that has waited for its peer in vain may
-    /// end before that hears of it, and one that has ended already does not count.
+    /// Whether both servers end in order within a few heartbeats when both applications have
+    /// dropped their outboxes, and know of each other that they have left. One that has waited for
+    /// its peer in vain may end before that hears of it, and one that has ended already does not
+    /// count.
     fn ends(&mut self) -> bool {
         let (Some(sender), Some(receiver)) = (&mut self.sender.threads, &mut self.receiver.threads)
         else {

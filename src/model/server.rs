@@ -37,8 +37,8 @@ pub(super) struct Settings {
     pub(super) linger: Duration,
 }
 
-/// A server between two turns of its threads: what they know, and what is in the channels. Envelopes are
-/// known by their ids.
+/// A server between two turns of its threads: what they know, and what is in the channels.
+/// Envelopes are known by their ids.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Server {
     side: Side,
@@ -163,7 +163,8 @@ impl Server {
     }
 }
 
-/// The threads of a server, and the ends of their channels that the application and the network hold.
+/// The threads of a server, and the ends of their channels that the application and the network
+/// hold.
 pub(super) struct Threads {
     pub(super) output: Output,
     /// None once it has ended.

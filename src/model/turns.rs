@@ -1,6 +1,6 @@
-//! The turns of threads. What a thread does depends on nothing but the state of its server and what has
-//! come in, so a turn that was made once need not be made again: most states differ in the other server,
-//! or in the network.
+//! The turns of threads. What a thread does depends on nothing but the state of its server and what
+//! has come in, so a turn that was made once need not be made again: most states differ in the
+//! other server, or in the network.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -8,15 +8,16 @@ use crate::wire::{Batch, ENVELOPE_OVERHEAD};
 /// How many bytes of envelopes one frame gathers at most.
 pub(crate) const MAX_BATCH: usize = 256 * 1024;
 
-/// From which size a message is a frame of its own, in bytes. Below it two of them fit into a batch, and
-/// to copy them costs less than another frame does, with a wake-up for each of five threads.
+/// From which size a message is a frame of its own, in bytes. Below it two of them fit into a
+/// batch, and to copy them costs less than another frame does, with a wake-up for each of five
+/// threads.
 const MIN_SINGLE: usize = MAX_BATCH / 2;
 
 /// Gathers envelopes into as few frames as their order allows.
 ///
-/// Broadcasts are encoded once, for all peers, until an envelope for a single peer comes: from there on
-/// each peer's envelopes are encoded for it alone, so that what was put in the outbox in turns, broadcast
-/// and single, still travels in large frames and in order.
+/// Broadcasts are encoded once, for all peers, until an envelope for a single peer comes: from
+/// there on each peer's envelopes are encoded for it alone, so that what was put in the outbox in
+/// turns, broadcast and single, still travels in large frames and in order.
 #[derive(Debug)]
 pub(crate) struct Packer {
     shared: Batch,

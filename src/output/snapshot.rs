@@ -24,7 +24,8 @@ impl Output {
         Snapshot { link, stage: self.stage() }
     }
 
-    /// Goes on from a snapshot, of which the input thread has not taken the stages in `control` yet.
+    /// Goes on from a snapshot, of which the input thread has not taken the stages in `control`
+    /// yet.
     pub(crate) fn resume(&mut self, snapshot: &Snapshot, control: &[Stage], now: Duration) {
         self.setup.peers[0].link = snapshot.link.clone();
         self.lifecycle = lifecycle(snapshot.stage, self.setup.linger, now);

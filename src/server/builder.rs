@@ -18,8 +18,8 @@ use crate::transport::Outlet;
 use crate::transport::zmq::{Context, Destination, ZmqInlet, ZmqOutlet, ZmqWaker};
 use crate::wire::MAX_MESSAGE;
 
-/// How much a living peer is sent at first, and at least, before it has acknowledged any of it, in bytes.
-/// It is some frames.
+/// How much a living peer is sent at first, and at least, before it has acknowledged any of it, in
+/// bytes. It is some frames.
 const INITIAL_WINDOW: usize = 1024 * 1024;
 
 /// How many envelopes an outbox or an inbox holds at the most.
@@ -74,22 +74,22 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The key by which the server proves who it is. It must be set if the configuration has public keys,
-    /// and must not be if it has none: see [security](crate#security).
+    /// The key by which the server proves who it is. It must be set if the configuration has public
+    /// keys, and must not be if it has none: see [security](crate#security).
     pub fn secret_key(mut self, key: SecretKey) -> Self {
         self.secret_key = Some(key);
         self
     }
 
-    /// How many envelopes the outbox holds: 4,096 unless set, and 1,048,576 at the most. The memory for so
-    /// many, 64 bytes each, is taken at the start.
+    /// How many envelopes the outbox holds: 4,096 unless set, and 1,048,576 at the most. The memory
+    /// for so many, 64 bytes each, is taken at the start.
     pub fn outbox_capacity(mut self, envelopes: usize) -> Self {
         self.outbox_capacity = envelopes;
         self
     }
 
-    /// How many envelopes the inbox holds: 4,096 unless set, and 1,048,576 at the most. The memory for so
-    /// many, 64 bytes each, is taken at the start.
+    /// How many envelopes the inbox holds: 4,096 unless set, and 1,048,576 at the most. The memory
+    /// for so many, 64 bytes each, is taken at the start.
     pub fn inbox_capacity(mut self, envelopes: usize) -> Self {
         self.inbox_capacity = envelopes;
         self
@@ -109,11 +109,11 @@ impl<'a> Builder<'a> {
         self
     }
 
-    /// How many bytes may be on their way to a peer, and wait for it while it is down: 8 MiB for each
-    /// peer unless set. A message larger than that travels alone.
+    /// How many bytes may be on their way to a peer, and wait for it while it is down: 8 MiB for
+    /// each peer unless set. A message larger than that travels alone.
     ///
-    /// A peer that is up is sent less, at times: as much as it acknowledges within some milliseconds, but
-    /// 1 MiB at least, so that no long queue is before what is sent next.
+    /// A peer that is up is sent less, at times: as much as it acknowledges within some
+    /// milliseconds, but 1 MiB at least, so that no long queue is before what is sent next.
     ///
     /// The inbox holds as many bytes too, whatever its capacity.
     pub fn window(mut self, bytes: usize) -> Self {
@@ -127,15 +127,16 @@ impl<'a> Builder<'a> {
         self
     }
 
-    /// How often a peer is given a sign of life when there is nothing else to send: every second unless
-    /// set.
+    /// How often a peer is given a sign of life when there is nothing else to send: every second
+    /// unless set.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
         self
     }
 
-    /// How long a peer may be silent before it counts as down: 5 s unless set. At least three heartbeats
-    /// of the peer, so that one that is late does no harm; all servers best have the same.
+    /// How long a peer may be silent before it counts as down: 5 s unless set. At least three
+    /// heartbeats of the peer, so that one that is late does no harm; all servers best have the
+    /// same.
     pub fn peer_timeout(mut self, timeout: Duration) -> Self {
         self.peer_timeout = timeout;
         self

@@ -74,8 +74,8 @@ impl Audit {
         stream.entries.push(Entry { serial, fate, entered: Vec::new(), told: None });
     }
 
-    /// The sender reports an envelope as given up. One that is too large for the sender itself leaves no
-    /// gap that the recipient is told of.
+    /// The sender reports an envelope as given up. One that is too large for the sender itself
+    /// leaves no gap that the recipient is told of.
     pub(super) fn give_up(&mut self, to: Pid, record: Record, reason: Reason, own: bool) {
         let stream = self.stream(record.writer, to);
         let place = stream.place(record);
@@ -99,8 +99,8 @@ impl Audit {
         stream.closed_at = stream.entries.len();
     }
 
-    /// The sender's counts, after a turn. What it did not count as acknowledged before was acknowledged
-    /// by this process of the peer.
+    /// The sender's counts, after a turn. What it did not count as acknowledged before was
+    /// acknowledged by this process of the peer.
     pub(super) fn check_stats(
         &mut self,
         (from, to): (ProcessId, Pid),
@@ -152,8 +152,8 @@ impl Audit {
         assert_eq!(serials, pending, "{from} to {to}: left behind");
     }
 
-    /// A process has read all that ever entered its inbox, or has died and cannot: what it acknowledged
-    /// is there.
+    /// A process has read all that ever entered its inbox, or has died and cannot: what it
+    /// acknowledged is there.
     pub(super) fn check_acknowledged(&self, at: ProcessId) {
         for ((from, to), stream) in &self.streams {
             for entry in &stream.entries {
@@ -165,8 +165,8 @@ impl Audit {
         }
     }
 
-    /// All is quiet: what one process sent to another one that still takes it was acknowledged, or the
-    /// other knows how many it missed.
+    /// All is quiet: what one process sent to another one that still takes it was acknowledged, or
+    /// the other knows how many it missed.
     pub(super) fn check_quiet(&mut self, from: ProcessId, to: Pid, at: ProcessId) {
         let stream = self.stream(from, to);
         assert!(stream.pending.is_empty(), "{from} to {to}: {:?} still pending", stream.pending);
@@ -187,9 +187,9 @@ impl Stream {
         self.acknowledged += 1;
     }
 
-    /// Every envelope that a process did not get, from the last one that it got up to `end`, is one that it
-    /// was told of, or another process's, or reported for another reason. At the end nothing is told that
-    /// did not happen.
+    /// Every envelope that a process did not get, from the last one that it got up to `end`, is one
+    /// that it was told of, or another process's, or reported for another reason. At the end
+    /// nothing is told that did not happen.
     fn account_for_all_until(&mut self, end: usize, at: ProcessId, at_the_end: bool) {
         let others = self.listeners.iter().filter(|(listener, _)| **listener != at);
         let others_told = others.into_iter().any(|(_, listener)| !listener.missed.is_empty());

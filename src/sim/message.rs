@@ -8,7 +8,8 @@ use crate::envelope::{Envelope, Pid, Recipient};
 /// A pid that no server has.
 const NOBODY: Pid = Pid::new(99);
 
-/// What identifies an envelope: the process that wrote it, and its number among all that this one wrote.
+/// What identifies an envelope: the process that wrote it, and its number among all that this one
+/// wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) writer: u64,

@@ -11,8 +11,8 @@ use crate::frame::{Frame, Header, Payload};
 use crate::sim::is_traced;
 use crate::sim::plan::{Plan, up_to};
 
-/// How much longer than others a frame can be on its way that is overtaken or comes twice. Less than the
-/// peer timeout: a frame that is older than that is of no connection any more.
+/// How much longer than others a frame can be on its way that is overtaken or comes twice. Less
+/// than the peer timeout: a frame that is older than that is of no connection any more.
 const DETOUR: Duration = Duration::from_secs(3);
 
 /// From whom to whom.
@@ -206,7 +206,8 @@ impl Network {
         }
     }
 
-    /// Nobody is at the end of the road: the frame waits for somebody, as in a socket that connects.
+    /// Nobody is at the end of the road: the frame waits for somebody, as in a socket that
+    /// connects.
     pub(super) fn hold(&mut self, frame: Frame) {
         self.roads.entry(route(&frame)).or_default().held.push(frame);
     }

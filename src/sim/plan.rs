@@ -38,7 +38,8 @@ pub(super) enum Fault {
     DropInbox,
     /// The server leaves in order, and starts again later.
     Leave,
-    /// The same, but it does not wait for what its peers still send. The application may go on sending.
+    /// The same, but it does not wait for what its peers still send. The application may go on
+    /// sending.
     ShutDown,
     /// The application sends whenever there is room, for a while.
     Flood,

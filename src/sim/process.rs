@@ -1,4 +1,5 @@
-//! One process of a server: the logic of its two threads, and the application that holds its channels.
+//! One process of a server: the logic of its two threads, and the application that holds its
+//! channels.
 
 mod application;
 mod feedback_wire;
@@ -265,8 +266,8 @@ impl Process {
         self.check_accounts(world);
     }
 
-    /// Lets some of the feedback through, but only that of one process of a peer, so that it is known by
-    /// which one something is acknowledged.
+    /// Lets some of the feedback through, but only that of one process of a peer, so that it is
+    /// known by which one something is acknowledged.
     fn forward_feedback(&mut self, world: &mut Surroundings<'_>) {
         for count in 0.. {
             let Some(feedback) = self.feedback.next() else { return };

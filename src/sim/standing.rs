@@ -59,8 +59,8 @@ impl Standings {
         self.peers.get_mut(&pid).expect("a peer")
     }
 
-    /// The input thread runs, for the first time in a while. It never waits longer than a heartbeat; if
-    /// it was away for much longer, it was not awake.
+    /// The input thread runs, for the first time in a while. It never waits longer than a
+    /// heartbeat; if it was away for much longer, it was not awake.
     pub(super) fn wake(&mut self, now: Duration) {
         let away = now - self.ran_at;
         self.ran_at = now;

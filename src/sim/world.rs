@@ -13,7 +13,8 @@ use crate::sim::plan::{
 };
 use crate::sim::process::{NEVER, Process};
 
-/// How long it takes to deliver an envelope after the last fault, at most: a window may hold only one.
+/// How long it takes to deliver an envelope after the last fault, at most: a window may hold only
+/// one.
 const EACH: Duration = Duration::from_millis(20);
 
 /// How long what one fault does lasts, at most. Longer than the peer timeout.
@@ -78,8 +79,8 @@ impl World {
         self.run_until(self.plan.chaos, |_| false);
     }
 
-    /// Mends everything, and runs until all is settled, which takes a bounded time and a bounded number
-    /// of frames.
+    /// Mends everything, and runs until all is settled, which takes a bounded time and a bounded
+    /// number of frames.
     pub(super) fn heal(&mut self) {
         self.mood = Mood::Calm;
         self.next_fault = NEVER;
@@ -100,8 +101,8 @@ impl World {
     /// How long after the last fault everything is settled, at most.
     fn recovery(&self) -> Duration {
         let Plan { faults, clock, .. } = &self.plan;
-        // A stuck socket has to be replaced first, who was heard wrongly has to be silent, and a peer that
-        // ends holds others up until it is missed.
+        // A stuck socket has to be replaced first, who was heard wrongly has to be silent, and a
+        // peer that ends holds others up until it is missed.
         let slow = faults.contains(&Fault::Stick) || faults.contains(&Fault::Usurp);
         let ending = self.processes.iter().any(|process| !process.is_open());
         let slow = slow || ending || *clock == WallClock::SetBack;
@@ -157,13 +158,13 @@ impl World {
             self.run_until(self.now + HEARTBEAT, |_| false);
         }
         self.processes.iter_mut().for_each(Process::leave);
-        // Those that find a peer missing wait for it as long as they may; one whose application reads
-        // no more, until the others have given up and are missed, and then as long again.
+        // Those that find a peer missing wait for it as long as they may; one whose application
+        // reads no more, until the others have given up and are missed, and then as long again.
         let patience = if well { HEARTBEAT / 2 } else { LINGER + PEER_TIMEOUT };
         let patience = if unread { patience * 2 } else { patience };
         let done = self.run_until(self.now + patience, Self::is_over);
-        // A peer that was never heard has not left, and one whose application does not read holds up
-        // those who still send. Whoever waits for one has to be told to end.
+        // A peer that was never heard has not left, and one whose application does not read holds
+        // up those who still send. Whoever waits for one has to be told to end.
         let waits = |process: &Process| process.peers().any(|peer| process.awaits(peer));
         let held_up = unread && self.processes.len() > 1;
         let excused = done || held_up || self.processes.iter().all(waits);

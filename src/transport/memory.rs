@@ -1,7 +1,8 @@
-//! The transport within one process: frames go through channels, and whoever holds the far ends of them is
-//! the network. It decides what arrives, and when.
+//! The transport within one process: frames go through channels, and whoever holds the far ends of
+//! them is the network. It decides what arrives, and when.
 //!
-//! The simulation, the model, the fuzzer and the bench of the link drive the threads' logic over it.
+//! The simulation, the model, the fuzzer and the bench of the link drive the threads' logic over
+//! it.
 
 use std::io;
 use std::net::IpAddr;

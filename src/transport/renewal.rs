@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// Decides when a connection counts as stuck: nothing confirms that the peer hears through it, for
-/// longer than a healthy one needs. A libzmq socket can be stuck for good, and nothing else shows it.
+/// longer than a healthy one needs. A libzmq socket can be stuck for good, and nothing else shows
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Renewal {
     /// When the connection was made.

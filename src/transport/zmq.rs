@@ -1,8 +1,9 @@
 //! The transport over libzmq: the only room that names `zmq`.
 //!
-//! A server has one [`ZmqInlet`], bound to its url, and one [`ZmqOutlet`] for each peer. Both are anonymous
-//! DEALERs that carry in one direction only: who speaks is told by the frames and, where the cluster has
-//! keys, proven by libzmq's own security, CURVE. The inlet is its server and the outlets are its clients.
+//! A server has one [`ZmqInlet`], bound to its url, and one [`ZmqOutlet`] for each peer. Both are
+//! anonymous DEALERs that carry in one direction only: who speaks is told by the frames and, where
+//! the cluster has keys, proven by libzmq's own security, CURVE. The inlet is its server and the
+//! outlets are its clients.
 
 mod allocator;
 mod inlet;

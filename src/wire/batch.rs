@@ -6,8 +6,8 @@
 //! | 8 or 0 | `msg_id` |
 //! | length | the message |
 //!
-//! The `msg_id` follows if the two bits are 0. Else it is that of the envelope before (1), or one more (2);
-//! before the first it is zero. So whoever counts, or uses no ids, sends none.
+//! The `msg_id` follows if the two bits are 0. Else it is that of the envelope before (1), or one
+//! more (2); before the first it is zero. So whoever counts, or uses no ids, sends none.
 
 use bytes::Bytes;
 
@@ -53,8 +53,8 @@ impl Head {
         }
     }
 
-    /// Reads it after an envelope with the id `before`, and what comes after it; none if this is no head,
-    /// or the body too short for what it says.
+    /// Reads it after an envelope with the id `before`, and what comes after it; none if this is no
+    /// head, or the body too short for what it says.
     #[inline]
     fn read(body: &[u8], before: i64) -> Option<(Self, &[u8])> {
         let (word, mut rest) = body.split_first_chunk()?;
@@ -75,8 +75,8 @@ impl Head {
     }
 }
 
-/// How many envelopes the body of a batch holds; none if it is damaged. What passes here can be taken
-/// apart by [`Envelopes`] without a remainder.
+/// How many envelopes the body of a batch holds; none if it is damaged. What passes here can be
+/// taken apart by [`Envelopes`] without a remainder.
 pub(super) fn count_envelopes(mut body: &[u8]) -> Option<u32> {
     let mut envelopes = 0_u32;
     let mut before = 0;
@@ -122,8 +122,8 @@ impl Batch {
         self.envelopes == 0
     }
 
-    /// The batch as a payload, and an empty one in its place. The payload holds at most twice the memory
-    /// it needs, since the window counts what it needs.
+    /// The batch as a payload, and an empty one in its place. The payload holds at most twice the
+    /// memory it needs, since the window counts what it needs.
     pub(crate) fn take(&mut self) -> Payload {
         let mut body = std::mem::take(&mut self.body);
         let envelopes = std::mem::take(&mut self.envelopes);

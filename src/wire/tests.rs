@@ -1,5 +1,5 @@
-//! Frames survive the way through bytes, and bytes that are no frame do no harm: nothing panics, and
-//! nothing is allocated for a length that a header only claims.
+//! Frames survive the way through bytes, and bytes that are no frame do no harm: nothing panics,
+//! and nothing is allocated for a length that a header only claims.
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

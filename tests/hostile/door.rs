@@ -1,4 +1,5 @@
-//! The door of a server that nobody minds for a while, and one that is closed in the midst of it all.
+//! The door of a server that nobody minds for a while, and one that is closed in the midst of it
+//! all.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -139,8 +139,8 @@ fn messages_above_the_limit_end_their_connection_alone() {
 fn small_frames_between_large_nonsense_keep_no_more_than_themselves() {
     const FRAMES: u64 = 10_000;
     Siege::each(|siege| {
-        // libzmq reads several small messages into one buffer. A frame that waits for the application
-        // must not keep the nonsense around it.
+        // libzmq reads several small messages into one buffer. A frame that waits for the
+        // application must not keep the nonsense around it.
         siege.victim.order(Order::Ignore);
         let socket = siege.attacker(siege.insider(), zmq::DEALER);
         for sequence in 1..=FRAMES {

@@ -1,6 +1,7 @@
 //! Frames made by hand, from the byte table of the protocol alone.
 
-/// A header, field by field. The default is a heartbeat from server 3 to server 1 that says nothing wrong.
+/// A header, field by field. The default is a heartbeat from server 3 to server 1 that says nothing
+/// wrong.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
     pub kind: u8,

@@ -176,8 +176,8 @@ impl Siege {
         socket
     }
 
-    /// Says this to a victim that does not let one in, until it has counted that. One attempt may not be
-    /// enough: libzmq's own side of it can be gone before the victim knows what it wanted.
+    /// Says this to a victim that does not let one in, until it has counted that. One attempt may
+    /// not be enough: libzmq's own side of it can be gone before the victim knows what it wanted.
     pub fn await_refusal(&mut self, guise: Guise, message: &[Vec<u8>]) {
         /// How often the victim is asked before the next attempt.
         const LOOKS: usize = 100;
@@ -196,8 +196,8 @@ impl Siege {
         poll(&format!("{guise:?} to be refused"), look, |rejected| *rejected > known);
     }
 
-    /// A socket that takes the place of server 3, and the victim's incarnation, which it has read. From
-    /// there on it reads next to nothing.
+    /// A socket that takes the place of server 3, and the victim's incarnation, which it has read.
+    /// From there on it reads next to nothing.
     pub fn third_server(&self) -> (zmq::Socket, u64) {
         let socket = self.context.socket(zmq::DEALER).unwrap();
         socket.set_linger(0).unwrap();
@@ -238,8 +238,8 @@ impl Siege {
         while receive(mailbox).msg_id != self.said {}
     }
 
-    /// What the attack left: a victim that serves, stayed small and was given nothing in a name that is not
-    /// listed.
+    /// What the attack left: a victim that serves, stayed small and was given nothing in a name
+    /// that is not listed.
     pub fn assert_unharmed(&mut self, most_growth: u64) -> Report {
         self.assert_serving();
         self.assert_small(most_growth)

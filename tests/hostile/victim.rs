@@ -1,7 +1,7 @@
 //! The server under attack: the test program again, told to run [`a_server_under_attack`] alone.
 //!
-//! It answers every message of a true peer with the same message, and on its standard output, which no
-//! attack reaches, every order with a [`Report`].
+//! It answers every message of a true peer with the same message, and on its standard output, which
+//! no attack reaches, every order with a [`Report`].
 
 use std::collections::BTreeMap;
 use std::env;

@@ -14,7 +14,8 @@ pub fn greeting(mechanism: &str) -> Vec<u8> {
     bytes
 }
 
-/// What a socket of this type says before its first message, without keys, with these properties besides.
+/// What a socket of this type says before its first message, without keys, with these properties
+/// besides.
 pub fn introduction(kind: &str, properties: &[(&str, &[u8])]) -> Vec<u8> {
     let mut ready = b"\x05READY".to_vec();
     for (name, value) in [("Socket-Type", kind.as_bytes())].iter().chain(properties) {

@@ -1,5 +1,5 @@
-//! `--all` when somebody else ends its children: the exit status stays one of the promised ones. Only
-//! on Linux, where `/proc` tells which processes they are.
+//! `--all` when somebody else ends its children: the exit status stays one of the promised ones.
+//! Only on Linux, where `/proc` tells which processes they are.
 
 use std::fs;
 

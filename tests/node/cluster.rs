@@ -28,7 +28,8 @@ impl Cluster {
         cluster
     }
 
-    /// `node --all` on three servers that wait for a fourth, which never starts, once all three listen.
+    /// `node --all` on three servers that wait for a fourth, which never starts, once all three
+    /// listen.
     ///
     /// The parent reads three servers out of a pipe. While it has that open, a file with four takes
     /// the place of the pipe, for its children to read.

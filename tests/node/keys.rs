@@ -1,5 +1,5 @@
-//! `node keygen`, and servers with the keys that it makes. Without CURVE in the linked libzmq the servers
-//! say what to do.
+//! `node keygen`, and servers with the keys that it makes. Without CURVE in the linked libzmq the
+//! servers say what to do.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};

@@ -1,8 +1,8 @@
 //! The `node` program as its users meet it: real processes, their output, their exit status.
 //!
-//! Each test has a cluster of its own, over sockets in a temporary folder. Every wait is for a line of
-//! output, the end of a stream or the end of a process, and is given up after [`process::PATIENCE`].
-//! Whatever a failed test leaves running is killed.
+//! Each test has a cluster of its own, over sockets in a temporary folder. Every wait is for a line
+//! of output, the end of a stream or the end of a process, and is given up after
+//! [`process::PATIENCE`]. Whatever a failed test leaves running is killed.
 
 mod all;
 mod arguments;

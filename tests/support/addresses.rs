@@ -4,8 +4,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Addresses that nobody else takes meanwhile: other processes have other hosts, every call has other
-/// ports, and the system gives these ports to no connection.
+/// Addresses that nobody else takes meanwhile: other processes have other hosts, every call has
+/// other ports, and the system gives these ports to no connection.
 ///
 /// Where a machine has one loopback address only, the system picks the ports.
 pub fn free_addresses(count: u32) -> io::Result<Vec<SocketAddr>> {
@@ -14,7 +14,8 @@ pub fn free_addresses(count: u32) -> io::Result<Vec<SocketAddr>> {
     listeners.iter().map(TcpListener::local_addr).collect()
 }
 
-/// Listens on the next port of this process's own loopback address that nobody has on all addresses.
+/// Listens on the next port of this process's own loopback address that nobody has on all
+/// addresses.
 fn bind_next() -> io::Result<TcpListener> {
     /// Below this a port may need rights.
     const FIRST: u16 = 1024;

@@ -164,8 +164,8 @@ pub fn assert_accounted(stats: &Stats) {
     }
 }
 
-/// Waits until the server's counts for a peer are as wanted, and holds all its accounts against each
-/// other meanwhile.
+/// Waits until the server's counts for a peer are as wanted, and holds all its accounts against
+/// each other meanwhile.
 pub fn await_stats(server: &Server, peer: u32, wanted: impl Fn(&PeerStats) -> bool) {
     let what = format!("server {} to stand with {peer} as wanted", server.pid());
     let look = || {

@@ -30,8 +30,8 @@ pub enum Transport {
     Ipc,
 }
 
-/// A configuration for servers 1 to `total`, and the folder their sockets lie in. The test that has it is
-/// watched as long as it does.
+/// A configuration for servers 1 to `total`, and the folder their sockets lie in. The test that has
+/// it is watched as long as it does.
 pub struct Cluster {
     pub config: Config,
     pub text: String,
@@ -73,8 +73,8 @@ pub fn config_text(urls: &[String]) -> String {
     serde_json::json!({"object": {"total": urls.len(), "Servers": servers}}).to_string()
 }
 
-/// Waits until a server has heard all its peers. One that ends before leaves those that it never heard
-/// waiting for the peer timeout: they cannot tell it from one that is still to come.
+/// Waits until a server has heard all its peers. One that ends before leaves those that it never
+/// heard waiting for the peer timeout: they cannot tell it from one that is still to come.
 pub fn await_all_up(server: &Server) {
     let what = format!("server {} to hear all its peers", server.pid());
     let is_up = |peer: &PeerStats| peer.state == PeerState::Up;

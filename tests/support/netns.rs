@@ -1,5 +1,5 @@
-//! Two machines in one: two network namespaces, joined by a pair of interfaces whose traffic can be lost,
-//! delayed or cut off.
+//! Two machines in one: two network namespaces, joined by a pair of interfaces whose traffic can be
+//! lost, delayed or cut off.
 
 use std::fs::File;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! A server in a process of its own, that can be killed, stopped and continued: the test program again,
-//! told to run [`play`] alone.
+//! A server in a process of its own, that can be killed, stopped and continued: the test program
+//! again, told to run [`play`] alone.
 
 use std::env;
 use std::io::{self, Read};
@@ -25,8 +25,8 @@ pub struct Role {
     pub peer_timeout: Duration,
 }
 
-/// What the process says in every message: how it has received what server 1 sends, which are messages
-/// with the numbers from 0 on.
+/// What the process says in every message: how it has received what server 1 sends, which are
+/// messages with the numbers from 0 on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     pub generation: u32,
@@ -49,8 +49,8 @@ const ROLE: &str = "RAFT_CLUSTER_TEST_ROLE";
 pub struct Process(Child);
 
 impl Process {
-    /// Starts the process. The test program must have an ignored test named `a_server_of_its_own` that
-    /// calls [`play`].
+    /// Starts the process. The test program must have an ignored test named `a_server_of_its_own`
+    /// that calls [`play`].
     pub fn start(role: &Role) -> Self {
         let child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "a_server_of_its_own", "--ignored", "--nocapture"])

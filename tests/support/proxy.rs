@@ -1,8 +1,8 @@
-//! A proxy between servers that breaks their connections on command: resets, closes, stalls, swallows
-//! and delays.
+//! A proxy between servers that breaks their connections on command: resets, closes, stalls,
+//! swallows and delays.
 //!
-//! One thread owns every connection, so that a reset is one `close` away and no two commands overlap.
-//! What is random comes from the seed alone.
+//! One thread owns every connection, so that a reset is one `close` away and no two commands
+//! overlap. What is random comes from the seed alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -51,7 +51,8 @@ pub enum Cut {
     Close,
 }
 
-/// Cuts to be made in the middle of the traffic: each connection carries so many bytes, then it is cut.
+/// Cuts to be made in the middle of the traffic: each connection carries so many bytes, then it is
+/// cut.
 #[derive(Clone, Debug)]
 pub struct Campaign {
     pub bytes: Range<u64>,
@@ -98,8 +99,8 @@ impl Proxy {
         });
     }
 
-    /// The same with [`Mode::Stall`] or [`Mode::Swallow`]. The channel tells when that has struck: when the
-    /// first bytes are held up, or lost.
+    /// The same with [`Mode::Stall`] or [`Mode::Swallow`]. The channel tells when that has struck:
+    /// when the first bytes are held up, or lost.
     pub fn hinder(&self, route: usize, ways: &[Way], mode: &Mode) -> Receiver<()> {
         let (strikes, struck) = bounded(1);
         self.command(move |engine| engine.routes[route].hindered = Some(strikes));
@@ -112,8 +113,8 @@ impl Proxy {
         self.command(move |engine| engine.cut(route, cut)).unwrap_or(0)
     }
 
-    /// Begins to cut connections, on every route, until the total is reached: then the channel ends.
-    /// It yields the number of cuts made so far.
+    /// Begins to cut connections, on every route, until the total is reached: then the channel
+    /// ends. It yields the number of cuts made so far.
     pub fn begin(&self, campaign: Campaign) -> Receiver<usize> {
         let (progress, made) = unbounded();
         self.command(move |engine| engine.begin(campaign, progress));

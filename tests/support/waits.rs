@@ -16,9 +16,9 @@ pub const BOUND: Duration = Duration::from_secs(60);
 /// Longer than any test takes as a whole.
 pub const TEST_BOUND: Duration = Duration::from_secs(300);
 
-/// Does what may hang. If it has not ended within the bound, the test program says what it waited for
-/// and ends, with all its tests: a thread that hangs cannot be ended alone, and a test that merely fails
-/// would hang again when it drops what hangs.
+/// Does what may hang. If it has not ended within the bound, the test program says what it waited
+/// for and ends, with all its tests: a thread that hangs cannot be ended alone, and a test that
+/// merely fails would hang again when it drops what hangs.
 pub fn within<T>(bound: Duration, what: impl Into<String>, wait: impl FnOnce() -> T) -> T {
     let _watchdog = Watchdog::new(bound, what);
     wait()
@@ -69,8 +69,8 @@ fn give_up(test: &str, what: &str, bound: Duration) -> ! {
 
 /// Looks until what there is to see is as wanted, and returns it.
 ///
-/// This is for what tells nobody that it has changed, such as the statistics of a server. Wherever there is
-/// a channel to wait on, wait on that.
+/// This is for what tells nobody that it has changed, such as the statistics of a server. Wherever
+/// there is a channel to wait on, wait on that.
 pub fn poll<T: Debug>(what: &str, mut look: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
     let started = Instant::now();
     loop {

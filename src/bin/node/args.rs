@@ -32,7 +32,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "./config.json")]
     pub(crate) config: PathBuf,
 
-    /// The server's secret key, or the folder in which it lies as `server-N.key`. With `--all`, the folder.
+    /// The server's secret key, or the folder in which it lies as `server-N.key`. With `--all`, the
+    /// folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_key: Option<PathBuf>,
 
@@ -90,8 +91,8 @@ pub(crate) enum Tool {
 
 /// Makes the keys of one server, or of a whole cluster.
 ///
-/// A secret key is written to a file that only its owner can read. The public one that belongs to it
-/// goes into every server's configuration, as the server's `public_key`.
+/// A secret key is written to a file that only its owner can read. The public one that belongs to
+/// it goes into every server's configuration, as the server's `public_key`.
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
     #[command(flatten)]

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Nothing in it is staged: a line says what the servers are told to do, or what they have reported
-//! themselves, and in the end an audit compares what each of them received with what it was promised.
+//! themselves, and in the end an audit compares what each of them received with what it was
+//! promised.
 
 mod audit;
 mod cluster;
@@ -42,8 +43,8 @@ const BACK: &str = "I am back";
 /// How many messages one of the others has for the killed server.
 const NOTES: usize = 1000;
 
-/// How long a chapter lasts if nothing in it takes longer. To its end the servers are heard: for the
-/// reader, and because a message that comes again would come in this time.
+/// How long a chapter lasts if nothing in it takes longer. To its end the servers are heard: for
+/// the reader, and because a message that comes again would come in this time.
 const CHAPTER: Duration = Duration::from_millis(1200);
 
 /// Tells the story. The exit status says whether it came true.

@@ -96,8 +96,8 @@ impl Drop for Saved {
     }
 }
 
-/// The text of a configuration with a `public_key` at the end of each server, and else as it was; or
-/// `None` if it is not that of these servers.
+/// The text of a configuration with a `public_key` at the end of each server, and else as it was;
+/// or `None` if it is not that of these servers.
 fn with_keys(text: &str, keys: &BTreeMap<Pid, PublicKey>) -> Option<String> {
     let json = text.strip_prefix('\u{feff}').unwrap_or(text);
     let file: Object = serde_json::from_str(json).ok()?;

@@ -1,8 +1,8 @@
 //! The lead between a parent and its child: a pipe, which is the child's stdin.
 //!
-//! An empty line on it asks the child to leave; any other line, which only a child of `--demo` gets,
-//! is sent as if it had been typed. The end of the pipe says that the parent is gone, however that
-//! came about, and ends the child at once: so not even `kill -9` on the parent leaves children
+//! An empty line on it asks the child to leave; any other line, which only a child of `--demo`
+//! gets, is sent as if it had been typed. The end of the pipe says that the parent is gone, however
+//! that came about, and ends the child at once: so not even `kill -9` on the parent leaves children
 //! behind.
 
 use std::io::{self, BufRead, Read, Write};

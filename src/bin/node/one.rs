@@ -139,9 +139,9 @@ impl Session {
 
     /// Shows what was taken out of the channels and what else waits in them.
     ///
-    /// A peer is up before its first message and has left after its last one. The library puts each on
-    /// its channel in that order, so the messages are collected before the events, and shown after
-    /// them but before the goodbyes.
+    /// A peer is up before its first message and has left after its last one. The library puts each
+    /// on its channel in that order, so the messages are collected before the events, and shown
+    /// after them but before the goodbyes.
     fn show(&mut self, envelope: Option<Envelope>, event: Option<Event>) {
         let waiting = self.inbox.len();
         let envelopes: Vec<_> =

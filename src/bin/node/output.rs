@@ -29,8 +29,8 @@ impl Stdout {
         self.failure.is_some()
     }
 
-    /// Whether all was written, as far as somebody was there to read it: in `node | head`, the reader
-    /// has left because it had enough.
+    /// Whether all was written, as far as somebody was there to read it: in `node | head`, the
+    /// reader has left because it had enough.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self.failure {
             Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
@@ -120,7 +120,8 @@ impl Output {
     }
 }
 
-/// The text with its control characters escaped: a message is one line, and cannot command the terminal.
+/// The text with its control characters escaped: a message is one line, and cannot command the
+/// terminal.
 fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return text.into();

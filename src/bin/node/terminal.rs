@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use crate::complain;
 
-/// Starts the thread that puts what is typed in the outbox. The channel that it returns ends with the
-/// input.
+/// Starts the thread that puts what is typed in the outbox. The channel that it returns ends with
+/// the input.
 ///
 /// The thread has the outbox to itself, so a full one makes only the typist wait. It may sit in its
 /// read until the program has ended.

@@ -48,15 +48,15 @@ impl Arrival {
 pub(super) struct Replaced {
     pub(super) incarnation: Incarnation,
     pub(super) at: Duration,
-    /// What came next of it, should it turn out to be the one that still runs, and how many envelopes of
-    /// that had entered the inbox.
+    /// What came next of it, should it turn out to be the one that still runs, and how many
+    /// envelopes of that had entered the inbox.
     pub(super) next: Sequence,
     pub(super) entered: usize,
 }
 
 impl Stream {
-    /// The stream of a process whose first frame this header is of. `known` is what was remembered of the
-    /// process, if it was replaced and comes back.
+    /// The stream of a process whose first frame this header is of. `known` is what was remembered
+    /// of the process, if it was replaced and comes back.
     pub(super) fn new(header: &Header, known: Option<Replaced>) -> Self {
         let expected = known.map_or(header.base, |known| known.next.max(header.base));
         let entered = known.filter(|known| known.next == expected).map_or(0, |known| known.entered);
@@ -95,7 +95,8 @@ impl Stream {
         self.arrivals.front().map_or(self.expected, |arrival| arrival.sequence)
     }
 
-    /// Takes the frame expected, if there is room: a peer has one window, and one frame of any size.
+    /// Takes the frame expected, if there is room: a peer has one window, and one frame of any
+    /// size.
     pub(super) fn take(&mut self, arrival: Arrival, window: usize) -> bool {
         let bytes = arrival.bytes();
         if !self.arrivals.is_empty() && self.bytes + bytes > window {

@@ -6,7 +6,8 @@ use super::{ACKNOWLEDGE_WITHIN, Incoming};
 use crate::link::{AckTiming, PeerStatus};
 
 impl Incoming {
-    /// What the sending half to this peer must have been told by now, if there is nothing left to tell.
+    /// What the sending half to this peer must have been told by now, if there is nothing left to
+    /// tell.
     pub(crate) fn told(&self) -> Option<PeerStatus> {
         let pending = self.news.is_some() || self.acknowledge_at.is_some();
         if pending || self.front().is_some() {

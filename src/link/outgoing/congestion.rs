@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use crate::frame::Sequence;
 
-/// How much longer than twice its shortest time an acknowledgement may take, before it counts as held up
-/// by what was sent ahead of it.
+/// How much longer than twice its shortest time an acknowledgement may take, before it counts as
+/// held up by what was sent ahead of it.
 const SLACK: Duration = Duration::from_millis(5);
 
 /// The congestion window: finds out how much it takes to keep a peer busy. What is sent beyond that
-/// only waits in buffers, and whatever is sent next has to wait behind it. It also has to go through
-/// memory instead of the processor's cache, so that a short queue is the faster one, too.
+/// only waits in buffers, and whatever is sent next has to wait behind it. It also has to go
+/// through memory instead of the processor's cache, so that a short queue is the faster one, too.
 ///
 /// This is delay-based congestion control, as in TCP Vegas: more may be on its way while the peer
-/// acknowledges soon, compared with the shortest round trip seen, and less when it is late. By Karn's
-/// rule a frame that was sent again gives no sample.
+/// acknowledges soon, compared with the shortest round trip seen, and less when it is late. By
+/// Karn's rule a frame that was sent again gives no sample.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CongestionWindow {
     bytes: usize,

@@ -41,16 +41,16 @@ impl Peer {
         }
     }
 
-    /// Whether frames of the stream are worth sending: before the peer is heard, and while it is silent,
-    /// only signs of life are.
+    /// Whether frames of the stream are worth sending: before the peer is heard, and while it is
+    /// silent, only signs of life are.
     pub(super) fn listens(&self) -> bool {
         matches!(self.presence, Presence::Up | Presence::Left)
     }
 }
 
-/// Whether the peer takes envelopes. The last words of a process that never heard this one were for the
-/// one before, and can be old: whoever took them to heart would be silent, and where both sides did, for
-/// ever.
+/// Whether the peer takes envelopes. The last words of a process that never heard this one were for
+/// the one before, and can be old: whoever took them to heart would be silent, and where both sides
+/// did, for ever.
 fn intake(ack: &Acknowledgement, own: Incarnation) -> Intake {
     match ack.intake {
         Intake::Ended if ack.of != Some(own) => Intake::Open,

@@ -9,7 +9,8 @@ use crate::frame::{Payload, Sequence};
 use crate::link::FRAME_OVERHEAD;
 use crate::stats::{Dropped, PeerStats};
 
-/// The frames of one stream that are not acknowledged, in order, and the accounts of all there were.
+/// The frames of one stream that are not acknowledged, in order, and the accounts of all there
+/// were.
 ///
 /// ```text
 ///   acknowledged │      in flight       │   queued    │
@@ -174,7 +175,8 @@ impl SendQueue {
         }
     }
 
-    /// Gives up every frame that `is_too_large`. The peer is told at the place where it would have come.
+    /// Gives up every frame that `is_too_large`. The peer is told at the place where it would have
+    /// come.
     pub(super) fn drop_too_large(&mut self, is_too_large: impl Fn(&Payload) -> bool) {
         for index in 0..self.frames.len() {
             let queued = &mut self.frames[index];

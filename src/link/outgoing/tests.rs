@@ -1,5 +1,5 @@
-//! The sending half by itself, as scripts with times: what peers can only say when they err or lie, and
-//! what a healthy peer never brings about.
+//! The sending half by itself, as scripts with times: what peers can only say when they err or lie,
+//! and what a healthy peer never brings about.
 
 use bytes::Bytes;
 
@@ -137,8 +137,8 @@ fn the_missed_are_told_with_the_frame_after_them() {
     assert_eq!(told, [(0, 2), (2, 2), (2, 0)]);
 }
 
-/// A peer that is heard again and again, and never acknowledges anything, does not fill the memory with
-/// what it is told.
+/// A peer that is heard again and again, and never acknowledges anything, does not fill the memory
+/// with what it is told.
 #[test]
 fn the_missed_are_told_when_there_is_room_for_it() {
     let mut outgoing = outgoing();
@@ -211,8 +211,8 @@ fn a_peer_that_has_ended_is_sent_nothing_and_holds_nobody_up() {
     assert_eq!(sent(&mut outgoing, 10_002), [2]);
 }
 
-/// Otherwise two servers that restart side by side, each in time for the last words that were for the
-/// other's predecessor, would both be silent for ever.
+/// Otherwise two servers that restart side by side, each in time for the last words that were for
+/// the other's predecessor, would both be silent for ever.
 #[test]
 fn the_last_words_for_the_process_before_silence_nobody() {
     let mut outgoing = outgoing();

@@ -33,8 +33,8 @@ pub(crate) struct ZmqInlet {
 }
 
 impl ZmqInlet {
-    /// Listens on `url` for messages whose parts are no larger than `max_part` bytes, from whoever has
-    /// one of the keys, if there are any.
+    /// Listens on `url` for messages whose parts are no larger than `max_part` bytes, from whoever
+    /// has one of the keys, if there are any.
     pub(crate) fn bind(
         context: &Context,
         url: &str,
@@ -98,8 +98,8 @@ impl Inlet for ZmqInlet {
         self.zap.handle()
     }
 
-    /// The file descriptors of the sockets, on which this waits since that takes one system call instead
-    /// of five, show what comes next only to whoever has found nothing before.
+    /// The file descriptors of the sockets, on which this waits since that takes one system call
+    /// instead of five, show what comes next only to whoever has found nothing before.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let sources = self.zap.sources();
         let mut items = [

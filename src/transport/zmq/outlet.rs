@@ -12,8 +12,8 @@ use crate::transport::Outlet;
 use crate::transport::renewal::Renewal;
 use crate::wire;
 
-/// How long libzmq waits before it tries to connect again, in milliseconds: at first, and at most, as it
-/// waits longer each time.
+/// How long libzmq waits before it tries to connect again, in milliseconds: at first, and at most,
+/// as it waits longer each time.
 const RECONNECT_MS: i32 = 10;
 const RECONNECT_MAX_MS: i32 = 200;
 
@@ -21,8 +21,8 @@ const RECONNECT_MAX_MS: i32 = 200;
 /// attempts are many seconds apart.
 const CONNECT_MS: i32 = 1_000;
 
-/// How many messages wait to be sent to one peer. For a peer that reads nothing, and again and again asks
-/// for all there is, they would pile up without end.
+/// How many messages wait to be sent to one peer. For a peer that reads nothing, and again and
+/// again asks for all there is, they would pile up without end.
 const SEND_AHEAD: u16 = 1 << 15;
 
 /// Where a peer is found, and how to tell that it is the peer.

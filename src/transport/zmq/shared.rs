@@ -32,14 +32,15 @@ pub(super) fn send(socket: &mut zmq::Socket, body: Bytes) -> io::Result<()> {
     let (data, len) = (body.as_ptr(), body.len());
     let hint = Box::into_raw(Box::new(body));
     let mut message = zmq_sys::zmq_msg_t::default();
-    // SAFETY: `data` points to `len` bytes that neither move nor change while the `Bytes` in `hint` is
-    // alive, wherever that is, and libzmq only reads them, since the message is sent. Once the init
-    // has succeeded the message owns `hint`: libzmq calls `release` when it drops its last reference
-    // to the message, once, on this thread or one of its own, and at the latest when it closes the
-    // socket or ends the context; if the process ends first, never. However late that is, the box
-    // borrows nothing, `Bytes` is `Send`, and `release` touches neither socket nor context. `message`
-    // stays where it is from the init to the send, which empties it. When a call fails nothing else
-    // owns `hint` (a failed init) or the message (a failed send), and it is let go of here.
+    // SAFETY: `data` points to `len` bytes that neither move nor change while the `Bytes` in `hint`
+    // is alive, wherever that is, and libzmq only reads them, since the message is sent. Once the
+    // init has succeeded the message owns `hint`: libzmq calls `release` when it drops its last
+    // reference to the message, once, on this thread or one of its own, and at the latest when it
+    // closes the socket or ends the context; if the process ends first, never. However late that
+    // is, the box borrows nothing, `Bytes` is `Send`, and `release` touches neither socket nor
+    // context. `message` stays where it is from the init to the send, which empties it. When a call
+    // fails nothing else owns `hint` (a failed init) or the message (a failed send), and it is let
+    // go of here.
     unsafe {
         let data = data.cast_mut().cast::<c_void>();
         let rc = zmq_sys::zmq_msg_init_data(

@@ -1,9 +1,9 @@
 //! Who may come in: the handler of libzmq's authentication protocol, [ZAP], and what libzmq itself
 //! refuses.
 //!
-//! libzmq has shown by then that whoever connects holds the secret key to the public one it gives, and
-//! asks whether that one may come in. The answer carries the pid, and libzmq attaches it to every
-//! message of the connection.
+//! libzmq has shown by then that whoever connects holds the secret key to the public one it gives,
+//! and asks whether that one may come in. The answer carries the pid, and libzmq attaches it to
+//! every message of the connection.
 //!
 //! [ZAP]: https://rfc.zeromq.org/spec/27/
 
@@ -31,7 +31,8 @@ const FAILURE: &str = "400";
 /// What libzmq calls a handshake that broke its rules.
 const HANDSHAKE_FAILED: i32 = zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL as i32;
 
-/// The door of one inlet. It has to be attended again and again: libzmq keeps whoever requests waiting.
+/// The handler of one inlet. It has to be driven again and again: libzmq keeps whoever asks
+/// waiting.
 pub(super) struct ZapHandler {
     allowed_keys: HashMap<PublicKey, Pid>,
     requests: EdgeTriggered,
@@ -39,7 +40,8 @@ pub(super) struct ZapHandler {
 }
 
 impl ZapHandler {
-    /// Handles the requests of `inlet`, which is not bound yet, and lets in whoever has one of these keys.
+    /// Handles the requests of `inlet`, which is not bound yet, and lets in whoever has one of
+    /// these keys.
     pub(super) fn new(
         context: &Context,
         inlet: &zmq::Socket,
@@ -96,8 +98,8 @@ impl ZapHandler {
         })
     }
 
-    /// The peer whose key it is that asks. The parts are version, request, domain, address, identity,
-    /// mechanism and, with CURVE, the key.
+    /// The peer whose key it is that asks. The parts are version, request, domain, address,
+    /// identity, mechanism and, with CURVE, the key.
     fn allowed_peer(&self, request: &[zmq::Message]) -> Option<Pid> {
         let [version, _, _, _, _, mechanism, key] = request else { return None };
         if &version[..] != VERSION.as_bytes() || &mechanism[..] != b"CURVE" {
@@ -123,7 +125,8 @@ pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
     text.parse().ok()
 }
 
-/// Why a handshake failed, of an event of libzmq's: two bytes that say which, and four with the reason.
+/// Why a handshake failed, of an event of libzmq's: two bytes that say which, and four with the
+/// reason.
 fn failure_reason(event: &[zmq::Message]) -> Rejection {
     let reason = event.first().and_then(|event| event.get(2..6)?.try_into().ok());
     match reason.map(u32::from_ne_bytes) {

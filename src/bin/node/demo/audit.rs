@@ -20,9 +20,9 @@ impl Audit {
     /// Audits the processes, in the order of their start, when all have ended.
     ///
     /// Each must have received what each of the others was told to send it, all of it once and in
-    /// order. One exception is granted: to a process that takes the place of a killed one, its peers
-    /// send again what the killed one may have received but had not acknowledged, before anything
-    /// new.
+    /// order. One exception is granted: to a process that takes the place of a killed one, its
+    /// peers send again what the killed one may have received but had not acknowledged, before
+    /// anything new.
     pub(super) fn of(records: &[Record]) -> Self {
         let mut audit = Self::default();
         for (index, record) in records.iter().enumerate() {
