@@ -23,7 +23,8 @@ pub(crate) use sink::{EventChannel, EventSink};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The peer is heard: for the first time, or again after a silence.
+    /// The peer is heard: for the first time, again after a silence, or it hears this server again
+    /// after a [`OneWay`](Event::OneWay).
     Up(Pid),
     /// The peer has been silent for the peer timeout.
     Down(Pid),
@@ -31,6 +32,10 @@ pub enum Event {
     Restarted(Pid),
     /// The peer said goodbye: it sends nothing more.
     Left(Pid),
+    /// The peer was not heard once within the peer timeout. It may still come.
+    Absent(Pid),
+    /// The peer is heard, but has not heard this server for the peer timeout.
+    OneWay(Pid),
     /// The peer had to give up `count` messages to this server; the ones after them follow in the
     /// inbox.
     #[non_exhaustive]
@@ -71,6 +76,8 @@ impl fmt::Display for Event {
             Self::Down(pid) => write!(f, "peer {pid} is down"),
             Self::Restarted(pid) => write!(f, "peer {pid} has restarted"),
             Self::Left(pid) => write!(f, "peer {pid} has left"),
+            Self::Absent(pid) => write!(f, "peer {pid} was not heard yet"),
+            Self::OneWay(pid) => write!(f, "peer {pid} is heard, but does not hear this server"),
             Self::Missed { from, count } => {
                 write!(f, "{count} messages from peer {from} were missed")
             }

@@ -10,7 +10,7 @@ use raft_cluster::{Builder, Event, PeerState, Pid, Server};
 use support::load::{Outcome, await_stats, under_load};
 use support::mesh::Mesh;
 use support::proxy::{BOTH, Campaign, Cut, Mode, Way};
-use support::{BOUND, Transport};
+use support::{BOUND, Transport, await_event};
 
 const SERVERS: u32 = 3;
 
@@ -202,4 +202,26 @@ fn a_link_that_is_cut_one_way_is_noticed_at_both_ends_and_heals() {
         let told = outcome.audits[deaf as usize - 1][mute as usize - 1].gaps();
         assert!(told > 0, "the load goes on without a peer that is gone");
     }
+}
+
+#[test]
+fn who_is_heard_and_does_not_hear_and_who_is_not_heard_at_all_is_told() {
+    let mesh = Mesh::new(SERVERS, Transport::Tcp, 9);
+    let [one, two, three] = [1, 2, 3].map(Pid::new);
+    // The third never starts.
+    let start = |pid| {
+        let builder = mesh.builder(pid).heartbeat(Duration::from_millis(100)).idle_timeout(None);
+        builder.peer_timeout(Duration::from_millis(500)).linger(Duration::ZERO).start().unwrap()
+    };
+    let [(_mailbox_one, server_one), (_mailbox_two, server_two)] = [1, 2].map(start);
+    await_event(server_one.events(), &Event::Up(two));
+    await_event(server_two.events(), &Event::Up(one));
+    await_event(server_one.events(), &Event::Absent(three));
+    await_event(server_two.events(), &Event::Absent(three));
+    mesh.set(1, 2, &Mode::Stall);
+    await_event(server_one.events(), &Event::OneWay(two));
+    await_event(server_two.events(), &Event::Down(one));
+    mesh.set(1, 2, &Mode::Pass);
+    await_event(server_one.events(), &Event::Up(two));
+    await_event(server_two.events(), &Event::Up(one));
 }

@@ -68,6 +68,8 @@ impl PeerReceiver {
                 Sighting::Down => Event::Down(peer),
                 Sighting::Restarted => Event::Restarted(peer),
                 Sighting::Left => Event::Left(peer),
+                Sighting::Absent => Event::Absent(peer),
+                Sighting::OneWay => Event::OneWay(peer),
             });
         }
     }

@@ -42,11 +42,18 @@ pub(crate) struct Incoming {
     stream: Option<Stream>,
     replaced: VecDeque<Replaced>,
     intake: Intake,
-    /// When the peer was last heard.
+    /// When the peer was last heard; before that, when it began to be awaited.
     heard_at: Duration,
+    /// Until when the peer is known to have heard this server, and whether it has been told that it does
+    /// not.
+    hears_at: Duration,
+    one_way: bool,
+    /// Whether it has been told that the peer was not heard for the peer timeout.
+    absent: bool,
     sightings: VecDeque<Sighting>,
-    /// What of the state the other half has not been told.
+    /// What of the state the other half has not been told, and when it was told last.
     news: Option<AckTiming>,
+    told_at: Duration,
     /// When what has entered the inbox is to be acknowledged at the latest.
     acknowledge_at: Option<Duration>,
     /// What has entered the inbox since it was last acknowledged, in bytes.
@@ -70,6 +77,10 @@ pub(crate) enum Sighting {
     Down,
     Restarted,
     Left,
+    /// Awaited for the peer timeout, and not heard once.
+    Absent,
+    /// Heard, but it has not heard this server for the peer timeout.
+    OneWay,
 }
 
 /// What a frame turned out to be.
@@ -91,8 +102,12 @@ impl Incoming {
             replaced: VecDeque::with_capacity(REMEMBERED),
             intake: Intake::Open,
             heard_at: now,
+            hears_at: now,
+            one_way: false,
+            absent: false,
             sightings: VecDeque::new(),
             news: None,
+            told_at: now,
             acknowledge_at: None,
             unacknowledged: 0,
         }
@@ -184,15 +199,20 @@ impl Incoming {
         if matches!(self.presence, Presence::Awaited | Presence::Down) {
             self.presence = Presence::Up;
             self.sightings.push_back(Sighting::Up);
+            self.hears_at = now;
+            self.one_way = false;
             self.tell(AckTiming::Immediate);
         }
+        self.note_confirmation(&header.acknowledgement, now);
         let Some(stream) = &mut self.stream else { return };
         let received =
             Acknowledgement { silence: stream.received_ack.silence, ..header.acknowledgement };
         let news = stream.received_ack != received
             || stream.settled != header.settled
             || stream.max_message != header.max_message
-            || matches!(payload, Payload::Heartbeat);
+            || matches!(payload, Payload::Heartbeat)
+            // The peer has to learn that it is heard, although it has nothing new to say.
+            || now >= self.told_at + self.limits.heartbeat / 2;
         stream.received_ack = header.acknowledgement;
         stream.max_message = header.max_message;
         stream.settled = header.settled;
@@ -201,6 +221,17 @@ impl Incoming {
         }
         if header.wants_ack && matches!(payload, Payload::Heartbeat) {
             self.tell(AckTiming::Immediate);
+        }
+    }
+
+    /// Takes note of when the peer has heard this server, if it says so.
+    fn note_confirmation(&mut self, ack: &Acknowledgement, now: Duration) {
+        let silence = ack.silence.duration().filter(|_| ack.of == Some(self.ends.incarnation));
+        let Some(silence) = silence else { return };
+        self.hears_at = self.hears_at.max(now.saturating_sub(silence));
+        if self.one_way && now < self.hears_at + self.limits.peer_timeout {
+            self.one_way = false;
+            self.sightings.push_back(Sighting::Up);
         }
     }
 
@@ -290,13 +321,22 @@ impl Incoming {
     /// The process did not run for `pause`: the silence was its own.
     pub(crate) fn handle_pause(&mut self, pause: Duration) {
         self.heard_at += pause;
+        self.hears_at += pause;
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
-        if self.presence == Presence::Up && now >= self.heard_at + self.limits.peer_timeout {
+        if self.down_at().is_some_and(|due| now >= due) {
             self.presence = Presence::Down;
             self.sightings.push_back(Sighting::Down);
             self.tell(AckTiming::Delayed);
+        }
+        if self.absent_at().is_some_and(|due| now >= due) {
+            self.absent = true;
+            self.sightings.push_back(Sighting::Absent);
+        }
+        if self.one_way_at().is_some_and(|due| now >= due) {
+            self.one_way = true;
+            self.sightings.push_back(Sighting::OneWay);
         }
         if self.acknowledge_at.is_some_and(|due| now >= due) {
             self.tell(AckTiming::Immediate);
@@ -305,9 +345,25 @@ impl Incoming {
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub(crate) fn poll_timeout(&self) -> Option<Duration> {
-        let down =
-            (self.presence == Presence::Up).then(|| self.heard_at + self.limits.peer_timeout);
-        down.into_iter().chain(self.acknowledge_at).min()
+        let standing = [self.down_at(), self.absent_at(), self.one_way_at()];
+        standing.into_iter().flatten().chain(self.acknowledge_at).min()
+    }
+
+    /// When the peer is down, if it is not heard before.
+    fn down_at(&self) -> Option<Duration> {
+        (self.presence == Presence::Up).then(|| self.heard_at + self.limits.peer_timeout)
+    }
+
+    /// When it is to be told that the peer was never heard.
+    fn absent_at(&self) -> Option<Duration> {
+        let awaited = self.stream.is_none() && !self.absent;
+        awaited.then(|| self.heard_at + self.limits.peer_timeout)
+    }
+
+    /// When it is to be told that the peer does not hear this server.
+    fn one_way_at(&self) -> Option<Duration> {
+        let two_way = self.presence == Presence::Up && !self.one_way;
+        two_way.then(|| self.hears_at + self.limits.peer_timeout)
     }
 
     pub(crate) fn poll_sighting(&mut self) -> Option<Sighting> {
@@ -321,6 +377,7 @@ impl Incoming {
             self.acknowledge_at = None;
             self.unacknowledged = 0;
         }
+        self.told_at = self.heard_at;
         let stream = self.stream.as_ref();
         Some(PeerStatus {
             incarnation: self.speaker(),

@@ -33,10 +33,11 @@ struct Peer {
 /// How a peer stands.
 ///
 /// ```text
-///   Unknown ──► Up ◄──► Down
-///               │ ▲      │
-///               ▼ └──────┼──── Succeeded ◄── from any, when another process speaks
-///              Left ◄────┘
+///   Unknown ──► Up ◄──► OneWay
+///               ▲ │       │
+///               │ └─► Down ◄┘      Left ◄── from any that was up
+///               └───── │
+///           Succeeded ◄── from any, when another process speaks, and up next
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Standing {
@@ -45,6 +46,7 @@ enum Standing {
     /// Another process was announced, and is not up yet.
     Succeeded,
     Up,
+    OneWay,
     Down,
     Left,
 }
@@ -106,13 +108,21 @@ impl Standings {
             Event::Down(pid) => (pid, Standing::Down),
             Event::Restarted(pid) => (pid, Standing::Succeeded),
             Event::Left(pid) => (pid, Standing::Left),
+            Event::OneWay(pid) => (pid, Standing::OneWay),
+            Event::Absent(pid) => {
+                let peer = self.peer(pid);
+                assert!(peer.standing == Standing::Unknown && peer.silence > PEER_TIMEOUT / 2);
+                return;
+            }
             ref other => panic!("{other}"),
         };
         let peer = self.peer(pid);
         let makes_sense = match (peer.standing, next) {
-            (Standing::Unknown | Standing::Succeeded | Standing::Down, Standing::Up) => true,
-            (Standing::Up, Standing::Down) => peer.silence > PEER_TIMEOUT / 2,
-            (Standing::Up | Standing::Down, Standing::Left) => true,
+            (Standing::Up | Standing::Left, Standing::Up) => false,
+            (_, Standing::Up) => true,
+            (Standing::Up, Standing::OneWay) => true,
+            (Standing::Up | Standing::OneWay, Standing::Down) => peer.silence > PEER_TIMEOUT / 2,
+            (Standing::Up | Standing::OneWay | Standing::Down, Standing::Left) => true,
             (standing, Standing::Succeeded) => standing != Standing::Unknown,
             _ => false,
         };

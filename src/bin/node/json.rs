@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 /// One line. The fields come out in the order in which they stand here; `pid` is the server that
 /// speaks.
 #[derive(Debug, Serialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Line<'a> {
     /// The first.
     Listening {
@@ -38,6 +38,14 @@ pub(crate) enum Line<'a> {
         peer: Pid,
     },
     Left {
+        pid: Pid,
+        peer: Pid,
+    },
+    Absent {
+        pid: Pid,
+        peer: Pid,
+    },
+    OneWay {
         pid: Pid,
         peer: Pid,
     },
@@ -88,6 +96,8 @@ impl<'a> Line<'a> {
             Event::Down(peer) => Self::Down { pid, peer },
             Event::Restarted(peer) => Self::Restarted { pid, peer },
             Event::Left(peer) => Self::Left { pid, peer },
+            Event::Absent(peer) => Self::Absent { pid, peer },
+            Event::OneWay(peer) => Self::OneWay { pid, peer },
             Event::Missed { from, count, .. } => Self::Missed { pid, from, count },
             Event::Undeliverable { peer, ref envelope, reason, .. } => Self::Undeliverable {
                 pid,
@@ -195,6 +205,8 @@ mod tests {
             (Event::Down(peer), "down"),
             (Event::Restarted(peer), "restarted"),
             (Event::Left(peer), "left"),
+            (Event::Absent(peer), "absent"),
+            (Event::OneWay(peer), "one_way"),
         ] {
             assert_eq!(of_event(&event), format!(r#"{{"event":"{name}","pid":2,"peer":1}}"#));
         }

@@ -183,3 +183,66 @@ fn a_process_that_is_heard_again_goes_on_where_it_was() {
     incoming.takes(batch(2), 11_001);
     assert_eq!(incoming.front().map(|arrival| arrival.sequence.to_wire()), Some(2));
 }
+
+/// The header's words about how long ago the peer has heard this server.
+fn hears(silence: Option<u64>, sequence: u64) -> Frame {
+    let mut frame = heartbeat(sequence);
+    let ack = &mut frame.header.acknowledgement;
+    ack.of = silence.and_then(|_| Incarnation::from_wire(7));
+    ack.silence = silence.map_or(Silence::NEVER_HEARD, |millis| Silence::new(at(millis)));
+    frame
+}
+
+fn sightings(incoming: &mut Incoming) -> Vec<Sighting> {
+    std::iter::from_fn(|| incoming.poll_sighting()).collect()
+}
+
+#[test]
+fn a_peer_that_is_never_heard_is_absent_and_told_so_once() {
+    let mut incoming = incoming(10_000);
+    assert_eq!(incoming.poll_timeout(), Some(at(5_000)));
+    incoming.handle_timeout(at(4_999));
+    assert_eq!(sightings(&mut incoming), []);
+    incoming.handle_timeout(at(5_000));
+    assert_eq!(sightings(&mut incoming), [Sighting::Absent]);
+    assert_eq!(incoming.poll_timeout(), None);
+    incoming.handle_timeout(at(50_000));
+    incoming.takes(heartbeat(1), 60_000);
+    assert_eq!(sightings(&mut incoming), [Sighting::Up]);
+}
+
+#[test]
+fn a_peer_that_does_not_hear_this_server_is_heard_one_way() {
+    let mut incoming = incoming(10_000);
+    incoming.takes(hears(None, 1), 1_000);
+    incoming.takes(hears(Some(100), 1), 2_000);
+    assert_eq!(sightings(&mut incoming), [Sighting::Up]);
+    // It goes on speaking, but has heard nothing since.
+    for second in 3..=6 {
+        incoming.takes(hears(Some(second * 1_000 - 1_900), 1), second * 1_000);
+    }
+    incoming.handle_timeout(at(6_899));
+    assert_eq!((sightings(&mut incoming), incoming.poll_timeout()), (vec![], Some(at(6_900))));
+    incoming.handle_timeout(at(6_900));
+    assert_eq!(sightings(&mut incoming), [Sighting::OneWay]);
+    // What another process heard does not count.
+    let mut other = hears(Some(0), 1);
+    other.header.acknowledgement.of = Incarnation::from_wire(6);
+    incoming.takes(other, 7_100);
+    assert_eq!(sightings(&mut incoming), []);
+    incoming.takes(hears(Some(0), 1), 7_200);
+    assert_eq!(sightings(&mut incoming), [Sighting::Up]);
+}
+
+/// Nothing enters the inbox, which is full, and the sender has nothing new to say but its frames.
+#[test]
+fn a_peer_whose_frames_wait_learns_that_it_is_heard() {
+    let mut incoming = incoming(10_000);
+    incoming.takes(heartbeat(1), 0);
+    let mut told = Vec::new();
+    for (sequence, millis) in (1..).zip((100..3_000).step_by(100)) {
+        incoming.handle_frame(batch(sequence), at(millis)).unwrap();
+        told.extend(incoming.poll_status().map(|status| status.heard_at));
+    }
+    assert_eq!(told, [500, 1_000, 1_500, 2_000, 2_500].map(at));
+}
