@@ -1,94 +1,106 @@
-//! What the link costs: envelopes of 64 B from the sending half to the receiving half and their
-//! acknowledgements back, with neither sockets nor channels between. Packing, sequence, window, encoding,
-//! decoding and unpacking are in it. An iteration is one frame; the throughput is in envelopes.
+//! What the library costs without sockets and threads: envelopes of 64 B put in one server's
+//! outbox, its output thread's turns, their frames as bytes, the other server's input thread's
+//! turns, out of its inbox, and the acknowledgement back. An iteration is one frame; the throughput
+//! is in envelopes.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use raft_cluster::internals::{Admission, Frame, Link, Settings};
-use raft_cluster::{Envelope, Pid};
+use raft_cluster::internals::{ENVELOPE_OVERHEAD, MAX_BATCH, Process, Sent, Thread, Turn};
+use raft_cluster::{Config, Envelope, Pid, Server};
 
-/// As many envelopes of 64 B as the output thread packs into a frame.
-const ENVELOPES: usize = 64 * 1024 / (64 + 12);
+/// The size of a message, in bytes.
+const SIZE: usize = 64;
+
+/// As many of them as the output thread gathers in one frame.
+const ENVELOPES: usize = MAX_BATCH / (SIZE + ENVELOPE_OVERHEAD);
 
 /// How far the clock advances with each frame.
 const STEP: Duration = Duration::from_micros(50);
 
-/// Two servers' ends of the links between them.
+/// Two servers, and the network between them.
 struct Pair {
-    near: Link,
-    far: Link,
+    near: Process,
+    far: Process,
     now: Duration,
 }
 
-fn link(own: u32, peer: u32) -> Link {
-    let settings = Settings {
-        own: Pid::new(own),
-        peer: Pid::new(peer),
-        incarnation: own.into(),
-        window: 8 << 20,
-        largest: 64 << 20,
-        heartbeat: Duration::from_secs(1),
-        peer_timeout: Duration::from_secs(5),
-    };
-    Link::new(settings, Duration::ZERO).expect("an incarnation that is not zero")
+fn start(pid: u32) -> Process {
+    let json = r#"{"object": {"total": 2, "Servers": [
+        {"mypid": 1, "url": "ipc:///nowhere/1"}, {"mypid": 2, "url": "ipc:///nowhere/2"}]}}"#;
+    let config: Config = json.parse().expect("it is a configuration");
+    // No idle timeout: the first iterations are not in a hurry.
+    let builder = Server::builder(&config, Pid::new(pid)).idle_timeout(None);
+    Process::start(&builder, Duration::ZERO).expect("the defaults fit together")
 }
 
-/// Moves all that one end has to send to the other, as bytes.
-fn carry(from: &mut Link, to: &mut Link, now: Duration) {
-    while let Some(frame) = from.poll_transmit(now) {
-        let (header, body) = frame.encode();
-        let frame = Frame::decode(&header, body).expect("what was encoded decodes");
-        to.handle_frame(frame, now).expect("the peer is known");
+/// Lets a thread run until it has nothing more to do.
+fn run(process: &mut Process, thread: Thread, now: Duration) {
+    while process.turn(thread, now) == Turn::Again {}
+}
+
+/// Sends what is to be sent, and carries it to the other side.
+fn carry(from: &mut Process, to: &mut Process, now: Duration) -> usize {
+    run(from, Thread::Output, now);
+    let mut frames = 0;
+    for (_, sent) in from.sent() {
+        if let Sent::Frame(frame) = sent {
+            to.arrive(frame);
+            frames += 1;
+        }
     }
+    run(to, Thread::Input, now);
+    frames
 }
 
 impl Pair {
     fn new() -> Self {
-        let mut pair = Self { near: link(1, 2), far: link(2, 1), now: Duration::ZERO };
-        // The first frames only make the ends known to each other.
+        let mut pair = Self { near: start(1), far: start(2), now: Duration::ZERO };
+        // The first frames only make the servers known to each other.
         for _ in 0..4 {
             pair.exchange();
         }
         pair
     }
 
-    /// Drives both ends once. Returns how many envelopes came out.
+    /// Drives all four threads once. Returns how many frames went there.
     fn exchange(&mut self) -> usize {
         self.now += STEP;
-        carry(&mut self.near, &mut self.far, self.now);
-        let mut entered = 0;
-        while let Some(arrival) = self.far.enter(self.now) {
-            entered += arrival.map(black_box).count();
-        }
-        self.far.handle_timeout(self.now);
-        self.far.tell().expect("a true acknowledgement");
+        let frames = carry(&mut self.near, &mut self.far, self.now);
         carry(&mut self.far, &mut self.near, self.now);
-        self.near.tell().expect("a true acknowledgement");
-        entered
+        frames
     }
 
     fn send(&mut self, envelopes: &[Envelope]) {
-        assert_eq!(self.near.push_batch(envelopes, self.now), Admission::Accepted);
-        assert_eq!(self.exchange(), envelopes.len());
+        let outbox = self.near.outbox().expect("it is open");
+        for envelope in envelopes {
+            outbox.try_send(envelope.clone()).expect("there is room for a frame");
+        }
+        assert_eq!(self.exchange(), 1, "all of them travel in one frame");
+        let inbox = self.far.inbox().expect("it is open");
+        assert_eq!(inbox.try_iter().map(black_box).count(), envelopes.len());
     }
 
     /// Lets the last acknowledgement come.
     fn settle(&mut self) {
-        self.now += Duration::from_secs(1);
-        self.exchange();
-        let stats = self.near.stats(self.now);
-        assert_eq!(stats.accepted, stats.acknowledged);
+        for _ in 0..2 {
+            self.now += Duration::from_secs(1);
+            self.exchange();
+        }
+        run(&mut self.near, Thread::Output, self.now);
+        let stats = self.near.stats();
+        let peer = stats.peer(Pid::new(2)).expect("it is a peer");
+        assert_eq!(peer.accepted, peer.acknowledged);
     }
 }
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("link");
-    let envelopes = vec![Envelope::broadcast(vec![7; 64]); ENVELOPES];
+    let envelopes = vec![Envelope::broadcast(vec![7; SIZE]); ENVELOPES];
     group.throughput(Throughput::Elements(ENVELOPES as u64));
-    group.bench_function("64", |bencher| {
+    group.bench_function(SIZE.to_string(), |bencher| {
         let mut pair = Pair::new();
         bencher.iter(|| pair.send(&envelopes));
         pair.settle();

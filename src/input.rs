@@ -1,7 +1,7 @@
 //! The input thread: from the peers to the inbox.
 
 mod bounded_inbox;
-#[cfg(test)]
+#[cfg(any(test, feature = "internals"))]
 mod inspect;
 mod peer_receiver;
 #[cfg(test)]

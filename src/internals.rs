@@ -1,22 +1,41 @@
-//! Doors to two private rooms, the frames as bytes and the link, for the fuzz targets and the bench of the
-//! link. They are no part of the API, and come and go without notice.
+//! Doors to private rooms, for the fuzz targets and the bench of the link: the frames as bytes, and
+//! one process of a server whose two threads take a turn when they are told to. They are no part of
+//! the API, and come and go without notice.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::counters::Counters;
 use crate::envelope::{Envelope, Pid};
-use crate::event::Rejection;
-use crate::frame::{self, ClusterId, Incarnation, Payload};
-use crate::link::{Ends, Handled, Incoming, Limits, Outgoing, Room};
-use crate::stats::PeerStats;
-use crate::wire::{self, Batch, Envelopes};
+use crate::event::Event;
+use crate::feedback::{self, Feedback};
+use crate::frame::{self, Incarnation};
+use crate::input::{self, Input};
+use crate::link::{Incoming, Limits, Outgoing};
+use crate::output::{self, Output};
+use crate::report::PeerReport;
+use crate::server::assembly::{Parts, Plan, Ways};
+use crate::server::{Builder, StartError};
+use crate::stats::Stats;
+use crate::transport::Outlet;
+use crate::transport::memory::{self, Arrivals, Departures, MemoryInlet, MemoryOutlet};
+use crate::wire::{self, Envelopes};
 
 /// The length of a frame's header in bytes.
 pub const HEADER_LEN: usize = wire::HEADER_LEN;
 
 /// What a frame takes of a window beside its body, in bytes.
 pub const FRAME_OVERHEAD: usize = crate::link::FRAME_OVERHEAD;
+
+/// What the output thread counts for each envelope in a batch beside its message, in bytes.
+pub const ENVELOPE_OVERHEAD: usize = wire::ENVELOPE_OVERHEAD;
+
+/// How many bytes of envelopes the output thread gathers in one frame, at most.
+pub const MAX_BATCH: usize = output::MAX_BATCH;
 
 /// What crosses the network.
 #[derive(Clone, Debug)]
@@ -51,187 +70,304 @@ impl Frame {
     }
 }
 
-/// Who speaks to whom, and within which bounds.
+/// What a process is besides what its builder says.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// This server.
-    pub own: Pid,
-    /// The other one.
-    pub peer: Pid,
-    /// This process; not zero.
+pub struct Tuning {
+    /// Which process of the server it is; not zero.
     pub incarnation: u64,
-    /// In bytes.
-    pub window: usize,
-    /// The largest message, in bytes.
-    pub max_message: u32,
-    /// How long the link is quiet before it gives a sign of life.
-    pub heartbeat: Duration,
-    /// How long the peer is silent before it counts as down.
-    pub peer_timeout: Duration,
+    /// How much of the window a living peer is sent at first, and at least, in bytes.
+    pub initial_window: usize,
+    /// How much waits in the channel from the input thread to the output thread, at most.
+    pub feedback_capacity: usize,
 }
 
-/// Both halves of the link between a server and one peer, as its two threads drive them.
-#[derive(Debug)]
-pub struct Link {
-    own: Pid,
-    peer: Pid,
-    outgoing: Outgoing,
-    incoming: Incoming,
-    batch: Batch,
-}
-
-/// What became of something to be sent.
+/// One of the two threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It is sent, or reported as undeliverable.
-    Accepted,
-    /// There is no room for it yet.
-    Wait,
+pub enum Thread {
+    /// From the outbox to the peers.
+    Output,
+    /// From the peers to the inbox.
+    Input,
 }
 
-/// A frame that came in order, and the envelopes in it.
+/// What a thread does after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It takes the next turn at once.
+    Again,
+    /// It sleeps until this time, if there is one, or until it [is ready](Process::is_ready).
+    Wait(Option<Duration>),
+    /// It has ended.
+    End,
+}
+
+/// What a process did on the way to a peer.
 #[derive(Clone, Debug)]
-pub struct Arrival {
-    /// Its place in the stream.
-    pub sequence: u64,
-    /// Envelopes that the peer gave up right before it.
-    pub missed: u64,
-    envelopes: Envelopes,
-    /// Its body's length in bytes.
-    pub len: usize,
+pub enum Sent {
+    /// It sent this.
+    Frame(Frame),
+    /// It replaced the connection.
+    Renewed,
 }
 
-impl Iterator for Arrival {
-    type Item = Envelope;
+/// What the input thread knows of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The peer.
+    pub peer: Pid,
+    /// The process that is listened to.
+    pub speaker: u64,
+    /// All frames before this one have entered the inbox.
+    pub next: u64,
+}
 
-    fn next(&mut self) -> Option<Envelope> {
-        self.envelopes.next()
+/// One process of a server, in the hands of a network in memory and of the two threads' scheduler.
+/// To drop it is to kill it.
+pub struct Process {
+    /// None once the thread has ended.
+    output: Option<Output>,
+    input: Option<Input>,
+    output_wait: Option<output::Wait>,
+    input_wait: Option<input::Wait>,
+    /// Whether a channel that the output thread waits for has lost its other end.
+    disconnected: bool,
+    outbox: Option<Sender<Envelope>>,
+    inbox: Option<Receiver<Envelope>>,
+    stop: Option<Sender<Infallible>>,
+    events: Receiver<Event>,
+    counters: Arc<Counters>,
+    arrivals: Arrivals,
+    /// By peer.
+    departures: Vec<(Pid, Departures)>,
+    /// What the output thread returned.
+    report: Vec<PeerReport>,
+}
+
+impl Process {
+    /// A process as the builder starts it, but for the transport and the threads.
+    ///
+    /// # Errors
+    ///
+    /// When the builder's limits contradict each other.
+    pub fn start(builder: &Builder<'_>, now: Duration) -> Result<Self, StartError> {
+        let plan = builder.plan()?;
+        let feedback = feedback::channel(plan.peers.len());
+        Ok(Self::assemble(plan, feedback, now))
     }
-}
 
-impl Link {
-    /// A new process's link, or none if its incarnation is zero.
-    pub fn new(settings: Settings, now: Duration) -> Option<Self> {
-        let Settings { own, peer, incarnation, window, max_message, heartbeat, peer_timeout } =
-            settings;
-        let incarnation = Incarnation::from_wire(incarnation)?;
-        let ends = Ends { cluster: ClusterId::new(None), own, peer, incarnation };
-        let initial_window = window / 4;
-        let limits = Limits { window, initial_window, max_message, heartbeat, peer_timeout };
-        Some(Self {
-            own,
-            peer,
-            outgoing: Outgoing::new(ends, limits, now),
-            incoming: Incoming::new(ends, limits, now),
-            batch: Batch::default(),
+    /// The same, tuned.
+    ///
+    /// # Errors
+    ///
+    /// When the builder's limits contradict each other.
+    pub fn start_tuned(
+        builder: &Builder<'_>,
+        tuning: Tuning,
+        now: Duration,
+    ) -> Result<Self, StartError> {
+        let mut plan = builder.plan()?;
+        let incarnation = Incarnation::from_wire(tuning.incarnation);
+        plan.incarnation = incarnation.unwrap_or(plan.incarnation);
+        plan.limits.initial_window = tuning.initial_window.min(plan.limits.window);
+        Ok(Self::assemble(plan, bounded(tuning.feedback_capacity), now))
+    }
+
+    fn assemble(
+        plan: Plan,
+        feedback: (Sender<Feedback>, Receiver<Feedback>),
+        now: Duration,
+    ) -> Self {
+        let Limits { heartbeat, peer_timeout, .. } = plan.limits;
+        let (inlet, waker, arrivals) = MemoryInlet::new();
+        let way = |peer: &Pid| {
+            let (outlet, departures) = MemoryOutlet::new(heartbeat, peer_timeout, now);
+            (Box::new(outlet) as Box<dyn Outlet>, (*peer, departures))
+        };
+        let (outlets, departures): (Vec<_>, Vec<_>) = plan.peers.iter().map(way).unzip();
+        let (inlet, waker) = (Box::new(inlet), Box::new(waker));
+        let parts = plan.assemble(Ways { outlets, inlet, waker, feedback }, now);
+        let Parts { mailbox, output, input, stop, events, counters } = parts;
+        Self {
+            output: Some(output),
+            input: Some(input),
+            output_wait: None,
+            input_wait: None,
+            disconnected: false,
+            outbox: Some(mailbox.outbox),
+            inbox: Some(mailbox.inbox),
+            stop: Some(stop),
+            events,
+            counters,
+            arrivals,
+            departures,
+            report: Vec::new(),
+        }
+    }
+
+    /// Lets a thread take a turn.
+    pub fn turn(&mut self, thread: Thread, now: Duration) -> Turn {
+        match thread {
+            Thread::Output => self.output_turn(now),
+            Thread::Input => self.input_turn(now),
+        }
+    }
+
+    /// Lets the output thread take a turn.
+    pub fn output_turn(&mut self, now: Duration) -> Turn {
+        let Some(output) = &mut self.output else { return Turn::End };
+        self.disconnected = false;
+        self.output_wait = None;
+        match output.turn(now) {
+            output::Next::Again => Turn::Again,
+            output::Next::Wait(wait) => {
+                self.output_wait = Some(wait);
+                Turn::Wait(Some(wait.until))
+            }
+            output::Next::End => {
+                self.report = self.output.take().map_or(Vec::new(), |output| output.end(now));
+                Turn::End
+            }
+        }
+    }
+
+    /// Lets the input thread take a turn.
+    pub fn input_turn(&mut self, now: Duration) -> Turn {
+        let Some(input) = &mut self.input else { return Turn::End };
+        if self.input_wait.take().is_some_and(|wait| !wait.room) {
+            self.arrivals.take_wake_up();
+        }
+        match input.turn(now) {
+            Ok(input::Next::Again) => Turn::Again,
+            Ok(input::Next::Wait(wait)) => {
+                self.input_wait = Some(wait);
+                Turn::Wait(wait.timeout.map(|timeout| now + timeout))
+            }
+            Ok(input::Next::End) | Err(_) => {
+                self.fail();
+                Turn::End
+            }
+        }
+    }
+
+    /// The input thread ends, as it does when its inlet fails. The output thread follows.
+    pub fn fail(&mut self) {
+        self.input = None;
+        self.disconnected = true;
+    }
+
+    /// Whether a thread sleeps although what it waits for has come.
+    pub fn is_ready(&self, thread: Thread) -> bool {
+        match thread {
+            Thread::Output => self.output_is_ready(),
+            Thread::Input => self.input_is_ready(),
+        }
+    }
+
+    fn output_is_ready(&self) -> bool {
+        match (&self.output, self.output_wait) {
+            (Some(output), Some(wait)) => self.disconnected || output.is_ready(wait),
+            _ => false,
+        }
+    }
+
+    fn input_is_ready(&self) -> bool {
+        match (&self.input, self.input_wait) {
+            (Some(input), Some(wait)) if wait.room => self.inbox.is_none() || input.has_room(),
+            (Some(_), Some(_)) => self.arrivals.is_ready(),
+            _ => false,
+        }
+    }
+
+    /// Whether both threads have ended.
+    pub fn has_ended(&self) -> bool {
+        self.output.is_none()
+    }
+
+    /// For each peer, what was not acknowledged. Empty until both threads [have
+    /// ended](Self::has_ended).
+    pub fn report(&self) -> &[PeerReport] {
+        &self.report
+    }
+
+    /// Where to put what goes out, unless it was dropped.
+    pub fn outbox(&self) -> Option<&Sender<Envelope>> {
+        self.outbox.as_ref()
+    }
+
+    /// Where what came in is found, unless it was dropped.
+    pub fn inbox(&self) -> Option<&Receiver<Envelope>> {
+        self.inbox.as_ref()
+    }
+
+    /// The application has nothing more to say.
+    pub fn drop_outbox(&mut self) {
+        self.outbox = None;
+        self.disconnected |= self.output_wait.is_some_and(|wait| wait.outbox);
+    }
+
+    /// The application wants to hear nothing more.
+    pub fn drop_inbox(&mut self) {
+        self.inbox = None;
+    }
+
+    /// The application drops the handle of the server.
+    pub fn stop(&mut self) {
+        self.disconnected |= self.stop.take().is_some();
+    }
+
+    /// What the application may want to know.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    /// What was sent to each peer since this was called last.
+    pub fn sent(&self) -> impl Iterator<Item = (Pid, Sent)> + '_ {
+        self.departures.iter().flat_map(|(peer, departures)| {
+            departures.try_iter().map(|sent| match sent {
+                memory::Sent::Frame(frame) => (*peer, Sent::Frame(Frame(frame))),
+                memory::Sent::Renewed => (*peer, Sent::Renewed),
+            })
         })
     }
 
-    /// Sends envelopes in one frame.
-    pub fn push_batch(&mut self, envelopes: &[Envelope], now: Duration) -> Admission {
-        envelopes.iter().for_each(|envelope| self.batch.push(envelope));
-        let payload = self.batch.take();
-        self.push(payload, now)
+    /// A frame arrives.
+    pub fn arrive(&self, frame: Frame) {
+        self.arrivals.put(frame.0);
     }
 
-    /// Sends an envelope as a frame of its own.
-    pub fn push_single(&mut self, envelope: Envelope, now: Duration) -> Admission {
-        let Envelope { to, msg_id, msg, .. } = envelope;
-        self.push(Payload::Single { to, msg_id, msg }, now)
+    /// Something arrives that need not be a frame.
+    pub fn arrive_raw(&self, header: &[u8], body: Bytes) {
+        self.arrivals.put_decoded(wire::decode(header, body));
     }
 
-    fn push(&mut self, payload: Payload, now: Duration) -> Admission {
-        match self.outgoing.room(payload.len(), now) {
-            Room::Yes => self.outgoing.push(payload),
-            Room::Refuse(reason) => self.outgoing.refuse(payload, reason),
-            Room::Wait => return Admission::Wait,
-        }
-        Admission::Accepted
+    /// How much has arrived and was not read.
+    pub fn unread(&self) -> usize {
+        self.arrivals.len()
     }
 
-    /// Nothing more will be pushed.
-    pub fn say_goodbye(&mut self) {
-        self.outgoing.say_goodbye();
+    /// Whether envelopes that come may enter the inbox.
+    pub fn is_inbox_open(&self) -> bool {
+        self.inbox.is_some() && self.input.as_ref().is_some_and(Input::is_inbox_open)
     }
 
-    /// Takes a frame. Returns whether it is the first of another process.
-    ///
-    /// # Errors
-    ///
-    /// When the frame is refused.
-    pub fn handle_frame(&mut self, frame: Frame, now: Duration) -> Result<bool, Rejection> {
-        let handled = self.incoming.handle_frame(frame.0, now)?;
-        while self.incoming.poll_sighting().is_some() {}
-        Ok(handled == Handled::Fresh)
+    /// How far the streams of the peers have entered the inbox: of those that were heard.
+    pub fn progress(&self) -> impl Iterator<Item = Progress> + '_ {
+        self.input.iter().flat_map(Input::links).filter_map(|link| {
+            let (speaker, next) = link.progress()?;
+            let (speaker, next) = (speaker.to_wire(), next.to_wire());
+            Some(Progress { peer: link.ends().peer, speaker, next })
+        })
     }
 
-    /// Lets time pass.
-    pub fn handle_timeout(&mut self, now: Duration) {
-        self.incoming.handle_timeout(now);
-        while self.incoming.poll_sighting().is_some() {}
-    }
-
-    /// The process did not run for `pause`.
-    pub fn handle_pause(&mut self, pause: Duration) {
-        self.incoming.handle_pause(pause);
-        self.outgoing.handle_pause(pause);
-    }
-
-    /// The next frame in order enters the inbox.
-    pub fn enter(&mut self, now: Duration) -> Option<Arrival> {
-        let front = self.incoming.front()?;
-        let arrival = Arrival {
-            sequence: front.sequence.to_wire(),
-            missed: front.missed,
-            len: front.payload.len(),
-            envelopes: Envelopes::new(front.payload.clone(), self.peer, self.own),
-        };
-        self.incoming.pop(now);
-        Some(arrival)
-    }
-
-    /// Nothing enters the inbox any more.
-    pub fn close(&mut self) {
-        self.incoming.close();
-    }
-
-    /// The receiving half tells the sending half what it has learnt.
-    ///
-    /// # Errors
-    ///
-    /// When the peer acknowledges what was never sent.
-    pub fn tell(&mut self) -> Result<(), Rejection> {
-        self.incoming.poll_status().map_or(Ok(()), |heard| self.outgoing.handle_status(&heard))
-    }
-
-    /// The next frame to send.
-    pub fn poll_transmit(&mut self, now: Duration) -> Option<Frame> {
-        self.outgoing.poll_transmit(now).map(Frame)
-    }
-
-    /// How many envelopes are given up next, if any are.
-    pub fn poll_dropped(&mut self) -> Option<u64> {
-        self.outgoing.poll_dropped().map(|(payload, _)| payload.envelopes())
-    }
-
-    /// When the link is to be driven although nothing has come in.
-    pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
-        let both = [self.incoming.poll_timeout(), self.outgoing.poll_timeout(now)];
-        both.into_iter().flatten().min()
-    }
-
-    /// The last frame of this process.
-    pub fn last_words(&mut self, now: Duration) -> Frame {
-        Frame(self.outgoing.last_words(now))
-    }
-
-    /// What was counted for the peer.
-    pub fn stats(&self, now: Duration) -> PeerStats {
-        self.outgoing.stats(now)
-    }
-
-    /// How many envelopes were accepted and never acknowledged nor reported.
-    pub fn into_undelivered(self) -> u64 {
-        self.outgoing.into_undelivered().map(|payload| payload.envelopes()).sum()
+    /// Whether the output thread knows all that the input thread does: how each peer stands, and
+    /// what to acknowledge to it.
+    pub fn is_informed(&self) -> bool {
+        let (Some(input), Some(output)) = (&self.input, &self.output) else { return true };
+        input.links().map(Incoming::known).eq(output.links().map(Outgoing::known))
     }
 }

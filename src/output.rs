@@ -1,10 +1,11 @@
 //! The output thread: from the outbox to the peers.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "internals"))]
 mod inspect;
 mod packer;
 mod peer_sender;
 mod peers;
+mod sizes;
 #[cfg(test)]
 mod snapshot;
 
@@ -24,10 +25,10 @@ use crate::frame::Payload;
 use crate::idle::{IdleStrategy, back_off};
 use crate::lifecycle::{Lifecycle, Stage, Step};
 use crate::link::{FRAME_OVERHEAD, Room};
-pub(crate) use crate::output::packer::MAX_BATCH;
 use crate::output::packer::{Fit, Packer};
 pub(crate) use crate::output::peer_sender::PeerSender;
 pub(crate) use crate::output::peers::Peers;
+pub(crate) use crate::output::sizes::MAX_BATCH;
 #[cfg(test)]
 pub(crate) use crate::output::snapshot::Snapshot;
 use crate::pause::PauseDetector;

@@ -1,26 +1,29 @@
 //! Channels and batches over libzmq without any guarantee: what the guarantees cost shows beside
 //! it.
 //!
-//! The outbox is emptied into frames of about 64 KiB, which all peers share, and received messages
-//! are slices of them. Nothing is acknowledged, resent, bounded in bytes or watched.
+//! The outbox is emptied into frames as large as the library's, which all peers share, and received
+//! messages are slices of them; a large message travels alone and uncopied, as it does there.
+//! Nothing is acknowledged, resent, bounded in bytes or watched.
 
 use std::iter;
 use std::thread;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use self::sizes::{MAX_BATCH, MIN_SINGLE};
 use crate::support::traffic::{flood, or_give_up};
 use crate::support::{Contender, Layout, Receipt, Receive, Result, Station, Stations, Transmit};
+
+/// The library's own.
+#[path = "../../src/output/sizes.rs"]
+mod sizes;
 
 /// The library's own default.
 const CAPACITY: usize = 4_096;
 
 /// How many frames libzmq holds for each connection, at either end.
 const HIGH_WATER: i32 = 64;
-
-/// When a frame is large enough, in bytes.
-const FULL: usize = 64 * 1024;
 
 /// The bytes before each message in a frame: its length, its number and its sender.
 const OVERHEAD: usize = 20;
@@ -103,28 +106,57 @@ fn spawn_output(outlets: Vec<zmq::Socket>) -> Sender<Item> {
 }
 
 fn output(items: &Receiver<Item>, mut outlets: Vec<zmq::Socket>) -> Result<()> {
-    while let Ok(first) = items.recv() {
-        let mut frame = Vec::with_capacity(2 * FULL);
-        for item in iter::once(first).chain(items.try_iter()) {
-            append(&mut frame, &item)?;
-            if frame.len() >= FULL {
-                break;
-            }
-        }
-        let frame = Bytes::from(frame);
-        for outlet in &mut outlets {
-            shared::send(outlet, frame.clone())?;
+    let mut held = None;
+    while let Some(item) = held.take().or_else(|| items.recv().ok()) {
+        if is_large(&item) {
+            let heading = Bytes::copy_from_slice(&heading(&item)?);
+            send(&mut outlets, &heading, Some(&item.message))?;
+        } else {
+            let frame = gather(item, items, &mut held)?;
+            send(&mut outlets, &frame, None)?;
         }
     }
     // An empty frame says goodbye.
-    outlets.iter().try_for_each(|outlet| Ok(outlet.send("", 0)?))
+    send(&mut outlets, &Bytes::new(), None)
 }
 
-fn append(frame: &mut Vec<u8>, item: &Item) -> Result<()> {
-    frame.extend_from_slice(&u32::try_from(item.message.len())?.to_le_bytes());
-    frame.extend_from_slice(&item.number.to_le_bytes());
-    frame.extend_from_slice(&(item.from as u64).to_le_bytes());
-    frame.extend_from_slice(&item.message);
+/// Whether it is a frame of its own.
+fn is_large(item: &Item) -> bool {
+    item.message.len() >= MIN_SINGLE
+}
+
+/// A frame of this item and those that wait, but for the first that does not fit, which is held.
+fn gather(first: Item, items: &Receiver<Item>, held: &mut Option<Item>) -> Result<Bytes> {
+    let mut frame = BytesMut::with_capacity(MAX_BATCH);
+    for item in iter::once(first).chain(items.try_iter()) {
+        if is_large(&item) || frame.len() + OVERHEAD + item.message.len() > MAX_BATCH {
+            *held = Some(item);
+            break;
+        }
+        frame.put(&heading(&item)?[..]);
+        frame.put(&item.message[..]);
+    }
+    Ok(frame.freeze())
+}
+
+fn heading(item: &Item) -> Result<[u8; OVERHEAD]> {
+    let mut heading = [0; OVERHEAD];
+    let mut out = &mut heading[..];
+    out.put_u32_le(u32::try_from(item.message.len())?);
+    out.put_u64_le(item.number);
+    out.put_u64_le(item.from as u64);
+    Ok(heading)
+}
+
+/// Sends a frame of one part or two to all.
+fn send(outlets: &mut [zmq::Socket], frame: &Bytes, message: Option<&Bytes>) -> Result<()> {
+    let more = if message.is_some() { zmq::SNDMORE } else { 0 };
+    for outlet in outlets {
+        shared::send(outlet, frame.clone(), more)?;
+        if let Some(message) = message {
+            shared::send(outlet, message.clone(), 0)?;
+        }
+    }
     Ok(())
 }
 
@@ -137,12 +169,22 @@ fn spawn_input(inlet: zmq::Socket, senders: usize) -> Receiver<Item> {
 /// Runs until every sender has said goodbye, or the inbox was dropped.
 fn input(inlet: &zmq::Socket, inbox: &Sender<Item>, mut senders: usize) -> Result<()> {
     while senders > 0 {
-        let mut frame = shared::into_bytes(inlet.recv_msg(0)?);
+        let part = inlet.recv_msg(0)?;
+        let is_alone = part.get_more();
+        let mut frame = shared::into_bytes(part);
         if frame.is_empty() {
             senders -= 1;
         }
         while !frame.is_empty() {
-            if inbox.send(next_item(&mut frame)?).is_err() {
+            let (length, item) = read_heading(&mut frame)?;
+            let message = if is_alone {
+                shared::into_bytes(inlet.recv_msg(0)?)
+            } else if frame.len() >= length {
+                frame.split_to(length)
+            } else {
+                return Err("a frame ends in a message".into());
+            };
+            if inbox.send(Item { message, ..item }).is_err() {
                 return Ok(());
             }
         }
@@ -150,18 +192,14 @@ fn input(inlet: &zmq::Socket, inbox: &Sender<Item>, mut senders: usize) -> Resul
     Ok(())
 }
 
-/// Takes the first item off a frame.
-fn next_item(frame: &mut Bytes) -> Result<Item> {
-    let (mut heading, rest) =
-        frame.split_at_checked(OVERHEAD).ok_or("a frame ends in a heading")?;
-    let length = usize::try_from(heading.get_u32_le())?;
-    let (number, from) = (heading.get_u64_le(), usize::try_from(heading.get_u64_le())?);
-    if rest.len() < length {
-        return Err("a frame ends in a message".into());
+/// Takes a heading off a frame: how long the message is, and the item without it.
+fn read_heading(frame: &mut Bytes) -> Result<(usize, Item)> {
+    if frame.len() < OVERHEAD {
+        return Err("a frame ends in a heading".into());
     }
-    let message = frame.slice(OVERHEAD..OVERHEAD + length);
-    frame.advance(OVERHEAD + length);
-    Ok(Item { from, number, message })
+    let length = usize::try_from(frame.get_u32_le())?;
+    let (number, from) = (frame.get_u64_le(), usize::try_from(frame.get_u64_le())?);
+    Ok((length, Item { from, number, message: Bytes::new() }))
 }
 
 /// Bytes that Rust and libzmq own together, so that neither way copies.
@@ -185,7 +223,7 @@ mod shared {
     }
 
     #[allow(unsafe_code, reason = "libzmq takes shared memory through its C interface alone")]
-    pub fn send(socket: &mut zmq::Socket, frame: Bytes) -> Result<()> {
+    pub fn send(socket: &mut zmq::Socket, frame: Bytes, flags: i32) -> Result<()> {
         let (data, length) = (frame.as_ptr().cast_mut().cast(), frame.len());
         let owner = Box::into_raw(Box::new(frame)).cast();
         let mut message = zmq_sys::zmq_msg_t::default();
@@ -197,7 +235,7 @@ mod shared {
                 release(data, owner);
                 return Err("libzmq has no memory left".into());
             }
-            if zmq_sys::zmq_msg_send(message, socket.as_mut_ptr(), 0) == -1 {
+            if zmq_sys::zmq_msg_send(message, socket.as_mut_ptr(), flags) == -1 {
                 zmq_sys::zmq_msg_close(message);
                 return Err("libzmq did not take a frame".into());
             }

@@ -117,7 +117,7 @@ impl BoundedInbox {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "internals"))]
 impl BoundedInbox {
     /// Whether a wait for room would end at once, unless the application has dropped its end.
     pub(crate) fn has_room(&self) -> bool {

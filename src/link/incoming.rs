@@ -424,6 +424,19 @@ enum Recognised {
     New,
 }
 
+#[cfg(feature = "internals")]
+impl Incoming {
+    /// The process that is listened to, and the frame of it that enters the inbox next.
+    pub(crate) fn progress(&self) -> Option<(Incarnation, crate::frame::Sequence)> {
+        self.stream.as_ref().map(|stream| (stream.incarnation, stream.next()))
+    }
+
+    /// What the sending half has to know.
+    pub(crate) fn known(&self) -> (Presence, Acknowledgement) {
+        (self.presence, self.ack_to_send())
+    }
+}
+
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -379,6 +379,14 @@ fn is_too_large(payload: &Payload, max_message: u32) -> bool {
     matches!(payload, Payload::Single { msg, .. } if msg.len() > max_message as usize)
 }
 
+#[cfg(feature = "internals")]
+impl Outgoing {
+    /// What it has been told by the receiving half.
+    pub(crate) fn known(&self) -> (Presence, Acknowledgement) {
+        (self.peer.presence, self.ack_to_send)
+    }
+}
+
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

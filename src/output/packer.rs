@@ -3,15 +3,8 @@
 use crate::envelope::Envelope;
 use crate::frame::Payload;
 use crate::link::FRAME_OVERHEAD;
+use crate::output::sizes::{MAX_BATCH, MIN_SINGLE};
 use crate::wire::{Batch, ENVELOPE_OVERHEAD};
-
-/// How many bytes of envelopes one frame gathers at most.
-pub(crate) const MAX_BATCH: usize = 256 * 1024;
-
-/// From which size a message is a frame of its own, in bytes. Below it two of them fit into a
-/// batch, and to copy them costs less than another frame does, with a wake-up for each of five
-/// threads.
-const MIN_SINGLE: usize = MAX_BATCH / 2;
 
 /// Gathers envelopes into as few frames as their order allows.
 ///

@@ -148,11 +148,7 @@ impl<'a> Builder<'a> {
     ///
     /// See [`StartError`].
     pub fn start(self) -> Result<(Mailbox, Server), StartError> {
-        let limits = self.limits()?;
-        let envelopes = self.outbox_capacity.max(self.inbox_capacity);
-        if envelopes > MAX_CAPACITY {
-            return Err(StartError::Capacity { envelopes, most: MAX_CAPACITY });
-        }
+        let plan = self.plan()?;
         let url = self.config.url(self.pid).ok_or_else(|| StartError::NotListed {
             pid: self.pid,
             listed: self.config.pids().to_vec(),
@@ -162,8 +158,29 @@ impl<'a> Builder<'a> {
         let max_part = self.max_message.max(MAX_BATCH);
         let bound = ZmqInlet::bind(&context, url, max_part, keys.as_deref())
             .map_err(|source| StartError::Bind { url: url.to_owned(), source })?;
-        self.start_bound(url, limits, &context, bound, keys.as_ref())
+        self.start_bound(url, plan, &context, bound, keys.as_ref())
             .map_err(|source| StartError::System { source })
+    }
+
+    /// What the server is to be.
+    pub(crate) fn plan(&self) -> Result<Plan, StartError> {
+        let limits = self.limits()?;
+        let envelopes = self.outbox_capacity.max(self.inbox_capacity);
+        if envelopes > MAX_CAPACITY {
+            return Err(StartError::Capacity { envelopes, most: MAX_CAPACITY });
+        }
+        let pids = self.config.pids().iter().copied();
+        Ok(Plan {
+            own: self.pid,
+            peers: pids.filter(|pid| *pid != self.pid).collect(),
+            cluster: ClusterId::new(self.config.cluster()),
+            incarnation: Incarnation::draw(),
+            limits,
+            outbox_capacity: self.outbox_capacity,
+            inbox_capacity: self.inbox_capacity,
+            idle_timeout: self.idle_timeout,
+            linger: self.linger.min(FOREVER),
+        })
     }
 
     fn limits(&self) -> Result<Limits, StartError> {
@@ -184,38 +201,25 @@ impl<'a> Builder<'a> {
     fn start_bound(
         &self,
         url: &str,
-        limits: Limits,
+        plan: Plan,
         context: &Context,
         (inlet, waker): (ZmqInlet, ZmqWaker),
         keys: Option<&Arc<Keyring>>,
     ) -> io::Result<(Mailbox, Server)> {
-        let pids = self.config.pids().iter().copied();
-        let peers: Vec<_> = pids.filter(|pid| *pid != self.pid).collect();
         let clock = Clock::start();
         let now = clock.now();
         let outlet = |peer: &Pid| -> io::Result<Box<dyn Outlet>> {
             let url = self.config.url(*peer).unwrap_or_default().to_owned();
             let destination = Destination { peer: *peer, url, keys: keys.cloned() };
-            let Limits { heartbeat, peer_timeout, .. } = limits;
+            let Limits { heartbeat, peer_timeout, .. } = plan.limits;
             let outlet = ZmqOutlet::connect(context, destination, heartbeat, peer_timeout, now)?;
             Ok(Box::new(outlet))
         };
         let ways = Ways {
-            outlets: peers.iter().map(outlet).collect::<io::Result<_>>()?,
+            outlets: plan.peers.iter().map(outlet).collect::<io::Result<_>>()?,
             inlet: Box::new(inlet),
             waker: Box::new(waker),
-            feedback: feedback::channel(peers.len()),
-        };
-        let plan = Plan {
-            own: self.pid,
-            peers,
-            cluster: ClusterId::new(self.config.cluster()),
-            incarnation: Incarnation::draw(),
-            limits,
-            outbox_capacity: self.outbox_capacity,
-            inbox_capacity: self.inbox_capacity,
-            idle_timeout: self.idle_timeout,
-            linger: self.linger.min(FOREVER),
+            feedback: feedback::channel(plan.peers.len()),
         };
         Server::spawn(plan, ways, url, clock)
     }

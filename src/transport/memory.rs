@@ -159,3 +159,11 @@ impl Waker for MemoryWaker {
         let _: Result<(), TrySendError<()>> = self.0.try_send(());
     }
 }
+
+#[cfg(feature = "internals")]
+impl Arrivals {
+    /// Something has arrived that need not be a frame.
+    pub(crate) fn put_decoded(&self, frame: Result<Frame, wire::DecodeError>) {
+        let _ = self.frames.send(Received { frame, speaker: Speaker::Unproven });
+    }
+}

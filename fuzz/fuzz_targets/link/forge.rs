@@ -2,7 +2,10 @@
 
 use arbitrary::Arbitrary;
 use raft_cluster::Bytes;
-use raft_cluster::internals::{Frame, HEADER_LEN};
+use raft_cluster::internals::HEADER_LEN;
+
+/// A frame as its two parts.
+type Parts = ([u8; HEADER_LEN], Bytes);
 
 /// How a true frame is changed. What comes out need not be a frame.
 #[derive(Arbitrary, Debug)]
@@ -14,20 +17,25 @@ pub struct Forgery {
 /// A field of the header, by the byte table of `src/wire.rs`.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Field {
+    Magic,
+    Version,
     Kind,
     Flags,
+    Cluster,
+    From,
+    To,
     Incarnation,
     Sequence,
     Base,
-    Round,
+    Epoch,
     Envelopes,
     Missed,
     MsgId,
     AcknowledgedIncarnation,
     AcknowledgedNext,
-    AcknowledgedGap,
+    AcknowledgedEpoch,
     Silence,
-    Largest,
+    MaxMessage,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -55,27 +63,32 @@ impl Field {
     /// Its place and its length in bytes.
     const fn span(self) -> (usize, usize) {
         match self {
+            Self::Magic => (0, 3),
+            Self::Version => (3, 1),
             Self::Kind => (4, 1),
             Self::Flags => (5, 1),
+            Self::Cluster => (8, 8),
+            Self::From => (16, 4),
+            Self::To => (20, 4),
             Self::Incarnation => (24, 8),
             Self::Sequence => (32, 8),
             Self::Base => (40, 8),
-            Self::Round => (48, 4),
+            Self::Epoch => (48, 4),
             Self::Envelopes => (52, 4),
             Self::Missed => (56, 8),
             Self::MsgId => (64, 8),
             Self::AcknowledgedIncarnation => (72, 8),
             Self::AcknowledgedNext => (80, 8),
-            Self::AcknowledgedGap => (88, 4),
+            Self::AcknowledgedEpoch => (88, 4),
             Self::Silence => (92, 4),
-            Self::Largest => (96, 4),
+            Self::MaxMessage => (96, 4),
         }
     }
 }
 
 impl Forgery {
-    /// The frame that comes of it, if it is one.
-    pub fn frame(&self, (mut header, body): ([u8; HEADER_LEN], Bytes)) -> Option<Frame> {
+    /// What comes of a true frame.
+    pub fn forge(&self, (mut header, body): Parts) -> Parts {
         let body = self.body(&mut header, body);
         for (field, change) in &self.changes {
             let (at, length) = field.span();
@@ -89,7 +102,7 @@ impl Forgery {
             };
             place.copy_from_slice(&changed.to_le_bytes()[..length]);
         }
-        Frame::decode(&header, body)
+        (header, body)
     }
 
     fn body(&self, header: &mut [u8; HEADER_LEN], body: Bytes) -> Bytes {
@@ -102,7 +115,7 @@ impl Forgery {
                 header[4] = BATCH;
                 header[52..56].copy_from_slice(&u32::from(*envelopes).to_le_bytes());
                 header[64..72].fill(0);
-                let mut envelope = (u32::from(*length) << 1).to_le_bytes().to_vec();
+                let mut envelope = (u32::from(*length) << 3).to_le_bytes().to_vec();
                 envelope.resize(12 + usize::from(*length), 0);
                 envelope.repeat((*envelopes).into()).into()
             }

@@ -1,22 +1,29 @@
-//! The link: two servers' ends of it, driven by any sequence of steps.
+//! The library but for libzmq: two servers' threads, turn by turn, driven by any sequence of steps.
 //!
-//! In a peaceful play the network loses, repeats, delays and reorders frames, processes restart, leave, are
-//! stopped for a while, and close their inboxes. In a hostile one somebody also forges frames, out of true
-//! ones or of nothing, and cuts them off. What must hold in both is checked by [`world`] after each step.
+//! In a peaceful play the network loses, repeats, delays and reorders frames; processes are killed,
+//! stopped for a while, or slow; applications read late or never, and drop their outbox, their
+//! inbox or the server. In a hostile one somebody also forges frames, out of true ones or of
+//! nothing, and cuts them off. What must hold in both is checked by [`world`] as it goes.
 
 #![no_main]
 
 mod forge;
+mod ledger;
+mod letters;
+mod server;
+mod setup;
 mod world;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use raft_cluster::internals::Thread;
 
 use forge::Forgery;
+use setup::Setup;
 use world::World;
 
 fuzz_target!(|play: Play| {
-    let mut world = World::new(play.mood);
+    let mut world = World::new(play.mood, play.setup);
     for step in play.steps {
         world.step(step);
     }
@@ -26,6 +33,7 @@ fuzz_target!(|play: Play| {
 #[derive(Arbitrary, Debug)]
 struct Play {
     mood: Mood,
+    setup: Setup,
     steps: Vec<Step>,
 }
 
@@ -55,12 +63,15 @@ impl Side {
 
 #[derive(Arbitrary, Debug)]
 enum Step {
-    /// The application sends so many envelopes in one frame.
-    Batch(Side, u8),
-    /// The application sends a large envelope.
-    Single(Side, u16),
-    /// Both threads run: one hears what the other has learnt, and sends what there is to send.
-    Turn(Side),
+    /// The application sends so many small envelopes, as far as the outbox has room.
+    Send(Side, To, u8),
+    /// The application sends one envelope of so many bytes.
+    SendLarge(Side, To, u16),
+    /// The application reads so many envelopes.
+    Read(Side, u8),
+    ReadEvents(Side),
+    /// A thread takes a turn, whether there is a reason or not.
+    Turn(Side, Which),
     /// A letter arrives, and may do so again.
     Deliver {
         to: Side,
@@ -69,19 +80,21 @@ enum Step {
     },
     /// All letters are lost.
     Lose(Side),
-    /// So many frames enter the inbox.
-    Enter(Side, u8),
-    /// Time passes, in milliseconds.
+    /// All letters arrive and all threads run, until nothing is left to do at this instant.
+    Flow,
+    /// So many milliseconds pass, and the threads run when they are due.
     Wait(u16),
-    /// The same, while both processes are stopped.
+    /// So many milliseconds pass, and no thread runs.
     Stop(u16),
+    /// A process is stopped for so many milliseconds, while the other goes on.
+    Pause(Side, u16),
+    /// The application drops something.
+    Drop(Side, What),
     /// The process ends, and another one starts.
     Restart {
         side: Side,
         manners: Manners,
     },
-    CloseInbox(Side),
-    SayGoodbye(Side),
     /// A frame that nobody sent arrives.
     Forge {
         to: Side,
@@ -96,10 +109,42 @@ enum Step {
     },
 }
 
+/// Whom an envelope is for.
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+enum To {
+    All,
+    Peer,
+    Absentee,
+    /// Somebody who is not in the configuration.
+    Nobody,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Output,
+    Input,
+}
+
+impl From<Which> for Thread {
+    fn from(which: Which) -> Self {
+        match which {
+            Which::Output => Self::Output,
+            Which::Input => Self::Input,
+        }
+    }
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Outbox,
+    Inbox,
+    Server,
+}
+
 /// How a process ends.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
 enum Manners {
     Killed,
-    /// It says its last words.
+    /// Its input fails, and it says its last words.
     Polite,
 }
