@@ -229,7 +229,8 @@ impl Incoming {
         let silence = ack.silence.duration().filter(|_| ack.of == Some(self.ends.incarnation));
         let Some(silence) = silence else { return };
         self.hears_at = self.hears_at.max(now.saturating_sub(silence));
-        if self.one_way && now < self.hears_at + self.limits.peer_timeout {
+        let up = self.presence == Presence::Up;
+        if up && self.one_way && now < self.hears_at + self.limits.peer_timeout {
             self.one_way = false;
             self.sightings.push_back(Sighting::Up);
         }

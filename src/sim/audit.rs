@@ -28,6 +28,8 @@ struct Stream {
     listeners: BTreeMap<ProcessId, Listener>,
     /// All before this was accepted before the peer was last heard to take nothing.
     closed_at: usize,
+    /// Whether the sender has lost events, so that nobody knows what was given up.
+    blind: bool,
 }
 
 struct Entry {
@@ -97,6 +99,13 @@ impl Audit {
     pub(super) fn close(&mut self, from: ProcessId, to: Pid) {
         let stream = self.stream(from, to);
         stream.closed_at = stream.entries.len();
+    }
+
+    /// The sender gives up more than its application is told of: what became of its envelopes is not known
+    /// any more, but for those that come.
+    pub(super) fn lose_sight(&mut self, from: ProcessId) {
+        let own = self.streams.iter_mut().filter(|((sender, _), _)| *sender == from);
+        own.for_each(|(_, stream)| stream.blind = true);
     }
 
     /// The sender's counts, after a turn. What it did not count as acknowledged before was
@@ -191,6 +200,9 @@ impl Stream {
     /// that it was told of, or another process's, or reported for another reason. At the end
     /// nothing is told that did not happen.
     fn account_for_all_until(&mut self, end: usize, at: ProcessId, at_the_end: bool) {
+        if self.blind {
+            return;
+        }
         let others = self.listeners.iter().filter(|(listener, _)| **listener != at);
         let others_told = others.into_iter().any(|(_, listener)| !listener.missed.is_empty());
         let last = self.listeners.entry(at).or_default().last;

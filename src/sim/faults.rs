@@ -53,7 +53,7 @@ impl World {
             Fault::StopReading => process.app.leisure_until = until,
             Fault::DropInbox => process.drop_inbox(&mut self.audit),
             Fault::Leave => process.leave(),
-            Fault::ShutDown => process.shut_down(self.now),
+            Fault::ShutDown => process.shut_down(self.rng.bool(), self.now),
             _ => process.app.floods_until = self.now + up_to(&mut self.rng, FLOOD),
         }
     }

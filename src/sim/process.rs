@@ -56,6 +56,9 @@ pub(super) struct Process {
     pub(super) started: Duration,
     /// Until when it has to have ended.
     end_by: Option<Duration>,
+    /// For how long it has been awake since its application wants to send nothing more, if it does.
+    lingered: Option<Duration>,
+    ran_at: Duration,
     counters: Arc<Counters>,
 }
 
@@ -136,6 +139,8 @@ impl Process {
             paused_until: Duration::ZERO,
             started: now,
             end_by: None,
+            lingered: None,
+            ran_at: now,
             counters,
         }
     }
@@ -250,6 +255,9 @@ impl Process {
     fn run_output(&mut self, world: &mut Surroundings<'_>) {
         let now = world.now;
         self.output.wait = None;
+        let away = now - std::mem::replace(&mut self.ran_at, now);
+        let awake = if away > HEARTBEAT * 2 { HEARTBEAT } else { away };
+        self.lingered = self.lingered.map(|lingered| lingered + awake);
         self.forward_feedback(world);
         let Some(output) = &mut self.output.logic else { return };
         match output.turn(now) {
@@ -319,7 +327,8 @@ impl Process {
         let all = self.stats();
         if all.events_missed > 0 {
             // In the end more may be given up than the events channel holds.
-            return assert!(self.is_ending(), "{} loses events", self.id);
+            assert!(self.is_ending(), "{} loses events", self.id);
+            return world.audit.lose_sight(self.id);
         }
         for stats in &all.peers {
             let by = self.feedback.speakers.get(&stats.pid).copied().flatten();
@@ -340,6 +349,9 @@ impl Process {
         self.read_events(world);
         self.check_accounts(world);
         let told_all = self.stats().events_missed == 0;
+        let gave_up = reports.iter().any(|report| !report.undelivered.is_empty());
+        let patient = self.lingered.is_some_and(|lingered| lingered + END_SLACK > LINGER);
+        assert!(!gave_up || patient, "{} gives up after {:?}", self.id, self.lingered);
         for PeerReport { pid, undelivered } in reports.iter().filter(|_| told_all) {
             let left: Vec<_> = undelivered.iter().map(Record::of).collect();
             world.audit.check_undelivered(self.id, *pid, &left);

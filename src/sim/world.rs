@@ -170,7 +170,7 @@ impl World {
         let excused = done || held_up || self.processes.iter().all(waits);
         assert!(excused, "not ended:\n{}", self.describe());
         let now = self.now;
-        self.processes.iter_mut().for_each(|process| process.shut_down(now));
+        self.processes.iter_mut().for_each(|process| process.shut_down(false, now));
         let done = self.run_until(self.now + LINGER + PEER_TIMEOUT, Self::is_over);
         assert!(done, "not shut down:\n{}", self.describe());
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
-use super::{END_SLACK, Process};
+use super::{END_SLACK, NEVER, Process};
 use crate::envelope::Envelope;
 use crate::event::{Event, Reason, Rejection};
 use crate::server::Mailbox;
@@ -184,12 +184,18 @@ impl Process {
     pub(in crate::sim) fn leave(&mut self) {
         self.app.outbox = None;
         self.app.unsent = None;
+        self.lingered.get_or_insert(Duration::ZERO);
         self.notice_end();
     }
 
-    /// The application wants it to end at once. It may go on sending, in vain.
-    pub(in crate::sim) fn shut_down(&mut self, now: Duration) {
+    /// The application wants it to end at once, and goes on sending as long as it can if it `floods`.
+    pub(in crate::sim) fn shut_down(&mut self, floods: bool, now: Duration) {
         if self.app.stop.take().is_some() {
+            self.lingered.get_or_insert(Duration::ZERO);
+            if floods {
+                self.app.floods_until = NEVER;
+                self.app.leisure_until = now;
+            }
             self.notice_end();
             self.end_by = Some(now.max(self.paused_until) + LINGER + END_SLACK);
         }
