@@ -335,12 +335,13 @@ impl Server {
         }
     }
 
-    /// Whether the process has ended, or nothing that was sent is left anywhere, the peer is heard,
-    /// and the absentee holds nothing up any more.
-    pub fn is_settled(&self, now: Duration) -> bool {
+    /// Whether the process has ended, or nothing that was sent is left anywhere, the process of the
+    /// peer is heard, and the absentee holds nothing up any more.
+    pub fn is_settled(&self, peer: &Self, now: Duration) -> bool {
+        let hears = self.process.progress().any(|place| place.speaker == peer.id);
         let stats = self.process.stats();
         let Some(peer) = stats.peers.first() else { return true };
-        let is_heard = matches!(peer.state, PeerState::Up | PeerState::Left);
+        let is_heard = hears && matches!(peer.state, PeerState::Up | PeerState::Left);
         let is_free = !self.has_absentee || now > self.awake_since + PEER_TIMEOUT;
         let is_empty = peer.accepted == self.app.to_peer && peer.window_bytes == 0;
         self.process.has_ended() || is_heard && is_free && is_empty
