@@ -124,3 +124,77 @@ impl BoundedInbox {
         !self.inbox.is_full()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::{Receiver, bounded};
+
+    use super::*;
+    use crate::envelope::Pid;
+
+    fn inbox(capacity: usize, limit: usize) -> (BoundedInbox, Receiver<Envelope>) {
+        let (sender, receiver) = bounded(capacity);
+        (BoundedInbox::new(sender, limit), receiver)
+    }
+
+    /// Envelopes of 100 bytes, numbered from this one on.
+    fn envelopes(first: i64) -> impl Iterator<Item = Envelope> {
+        (first..).map(|id| Envelope::to(Pid::new(1), vec![0; 100]).with_id(id))
+    }
+
+    #[test]
+    fn it_takes_what_there_is_room_for_and_hands_back_the_next() {
+        let (mut inbox, receiver) = inbox(3, 10_000);
+        assert!(matches!(inbox.put_all(envelopes(0).take(2)), Put::All));
+        let Put::Full(next) = inbox.put_all(envelopes(2)) else { panic!("it holds three") };
+        assert_eq!((next.msg_id, inbox.entered(), inbox.has_room()), (3, 3, false));
+        let ids: Vec<_> = receiver.try_iter().map(|envelope| envelope.msg_id).collect();
+        assert_eq!(ids, [0, 1, 2]);
+        drop(receiver);
+        assert!(matches!(inbox.put_all(envelopes(3)), Put::Closed));
+    }
+
+    #[test]
+    fn it_is_over_its_limit_until_enough_bytes_are_taken() {
+        let (mut inbox, receiver) = inbox(100, 500);
+        assert!(!inbox.is_over_limit());
+        inbox.put_all(envelopes(0).take(4));
+        assert!(!inbox.is_over_limit());
+        inbox.put_all(envelopes(4).take(2));
+        assert!(inbox.is_over_limit(), "600 bytes wait");
+        // What came together counts until the last of it is taken.
+        receiver.try_iter().take(3).for_each(drop);
+        assert!(inbox.is_over_limit());
+        receiver.recv().unwrap();
+        assert!(!inbox.is_over_limit(), "200 bytes wait");
+        inbox.put_all(envelopes(6).take(3));
+        assert!(inbox.is_over_limit());
+        receiver.try_iter().for_each(drop);
+        assert!(!inbox.is_over_limit());
+    }
+
+    #[test]
+    fn with_a_limit_of_nothing_one_frame_waits_at_a_time() {
+        let (mut inbox, _receiver) = inbox(100, 0);
+        assert!(!inbox.is_over_limit(), "nothing waits");
+        inbox.put_all(envelopes(0).take(1));
+        assert!(inbox.is_over_limit());
+    }
+
+    #[test]
+    fn a_wait_for_room_ends_when_there_is_some_or_nobody_reads_any_more() {
+        const LONG: Duration = Duration::from_secs(60);
+        let (mut inbox, receiver) = inbox(1, 500);
+        inbox.put_all(envelopes(0).take(1));
+        inbox.wait_for_room(Duration::from_millis(1));
+        std::thread::scope(|scope| {
+            scope.spawn(|| receiver.recv().unwrap());
+            inbox.wait_for_room(LONG);
+        });
+        assert!(inbox.has_room());
+        inbox.put_all(envelopes(1).take(1));
+        drop(receiver);
+        inbox.wait_for_room(LONG);
+        assert!(matches!(inbox.put_all(envelopes(2)), Put::Closed));
+    }
+}
