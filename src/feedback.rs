@@ -19,3 +19,14 @@ pub(crate) struct Feedback {
 pub(crate) fn channel(peers: usize) -> (Sender<Feedback>, Receiver<Feedback>) {
     bounded(CAPACITY_FOR_EACH * peers.max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_each_peer_and_some_without_any() {
+        let room = |peers| channel(peers).0.capacity().unwrap();
+        assert_eq!([0, 1, 40].map(room), [1, 1, 40].map(|peers| peers * CAPACITY_FOR_EACH));
+    }
+}
