@@ -370,3 +370,6 @@ fn rejection(error: DecodeError) -> Rejection {
         _ => Rejection::Malformed,
     }
 }
+
+#[cfg(test)]
+mod tests;
