@@ -1,5 +1,6 @@
 //! The receiving half of a link.
 
+mod presence;
 mod stream;
 
 use std::collections::VecDeque;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use crate::event::Rejection;
 use crate::frame::{Acknowledgement, Frame, Header, Incarnation, Intake, Payload, Silence};
+pub(crate) use crate::link::incoming::presence::{Handled, Presence, Sighting};
 use crate::link::incoming::stream::{Arrival, Replaced, Stream};
 use crate::link::{AckTiming, Ends, Limits, PeerStatus};
 
@@ -58,38 +60,6 @@ pub(crate) struct Incoming {
     acknowledge_at: Option<Duration>,
     /// What has entered the inbox since it was last acknowledged, in bytes.
     unacknowledged: usize,
-}
-
-/// How a peer stands, as far as it is heard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Presence {
-    #[default]
-    Awaited,
-    Up,
-    Down,
-    Left,
-}
-
-/// A change of how the peer stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Sighting {
-    Up,
-    Down,
-    Restarted,
-    Left,
-    /// Awaited for the peer timeout, and not heard once.
-    Absent,
-    /// Heard, but it has not heard this server for the peer timeout.
-    OneWay,
-}
-
-/// What a frame turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Handled {
-    /// One of the process that is listened to, or of a replaced one, which is dropped.
-    Known,
-    /// The first of another process: what its predecessor left unfinished is gone.
-    Fresh,
 }
 
 impl Incoming {
@@ -426,18 +396,7 @@ enum Recognised {
 }
 
 #[cfg(feature = "internals")]
-impl Incoming {
-    /// The process that is listened to, and the frame of it that enters the inbox next.
-    pub(crate) fn progress(&self) -> Option<(Incarnation, crate::frame::Sequence)> {
-        self.stream.as_ref().map(|stream| (stream.incarnation, stream.next()))
-    }
-
-    /// What the sending half has to know.
-    pub(crate) fn known(&self) -> (Presence, Acknowledgement) {
-        (self.presence, self.ack_to_send())
-    }
-}
-
+mod inspect;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
