@@ -154,7 +154,7 @@ impl Recovery {
         sender.outbox = None;
         receiver.outbox = None;
         let vain = [sender, receiver].iter().any(|it| it.output.has_given_up());
-        let time = if vain { PEER_TIMEOUT + HEARTBEAT } else { HEARTBEAT * 4 };
+        let time = if vain { PEER_TIMEOUT + HEARTBEAT } else { HEARTBEAT / 2 };
         let over = |it: &Self| it.sender.threads.is_none() && it.receiver.threads.is_none();
         let ended = self.runs_until(self.now + time, over);
         ended && self.audit.is_complete() && (vain || self.left == [true; 2])
