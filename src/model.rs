@@ -291,8 +291,7 @@ fn a_link_keeps_its_promises_in_every_state_although_both_ends_are_cut_off() {
 
 #[test]
 fn a_link_keeps_its_promises_in_every_state_although_a_frame_of_a_dead_process_comes() {
-    check(Scope { frames: [2, 1], ..scope(Upsets::Late) });
-    check(Scope { reads_at_once: false, ..scope(Upsets::Late) });
+    check(Scope { frames: [2, 1], reads_at_once: false, ..scope(Upsets::Late) });
 }
 
 #[test]
@@ -307,7 +306,7 @@ fn a_link_keeps_its_promises_in_every_state_of_a_wider_scope() {
     check(Scope { epochs: 3, reads_at_once: false, ..scope(Upsets::Restarts) });
     check(Scope { frames: [2, 2], reads_at_once: false, ..scope(Upsets::Cuts) });
     check(Scope { envelopes: 2, epochs: 3, reads_at_once: false, ..scope(Upsets::Cuts) });
-    check(Scope { frames: [1, 2], reads_at_once: false, ..scope(Upsets::Late) });
+    check(Scope { envelopes: 2, frames: [2, 1], ..scope(Upsets::Late) });
     check(Scope { frames: [1, 2], reads_at_once: false, ..scope(Upsets::Leaving) });
     for upsets in [Upsets::Restarts, Upsets::Cuts, Upsets::Late, Upsets::Leaving] {
         // Two pieces of feedback wait for the output thread, instead of one that keeps others back.
