@@ -300,7 +300,7 @@ fn a_server_leaves_in_order_from_every_state_although_its_peer_restarts() {
 }
 
 #[test]
-#[ignore = "takes minutes, and finds what the others find"]
+#[ignore = "takes more than a minute"]
 fn a_link_keeps_its_promises_in_every_state_of_a_wider_scope() {
     check(Scope { frames: [2, 1], ..scope(Upsets::Restarts) });
     check(Scope { epochs: 3, reads_at_once: false, ..scope(Upsets::Restarts) });
