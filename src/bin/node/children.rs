@@ -22,6 +22,10 @@ use raft_cluster::Pid;
 use crate::lead::Lead;
 use crate::{INCOMPLETE, UNUSABLE};
 
+/// The signals that ask a process to end, which have these numbers on every Unix.
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
+
 /// What the parent hears of a child. A line ends in a newline.
 pub(crate) enum News {
     Stdout(Pid, Vec<u8>),
@@ -113,6 +117,17 @@ impl Ending {
     pub(crate) fn promised(&self) -> Option<u8> {
         let code = self.0.as_ref().ok()?.code()?;
         u8::try_from(code).ok().filter(|&code| code <= UNUSABLE)
+    }
+
+    /// Whether it was by a signal that asks a process to end, as a terminal's interrupt is.
+    pub(crate) fn is_by_interrupt(&self) -> bool {
+        let signal = self.0.as_ref().ok().and_then(ExitStatusExt::signal);
+        matches!(signal, Some(SIGINT | SIGTERM))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn by_signal(signal: i32) -> Self {
+        Self(Ok(ExitStatus::from_raw(signal)))
     }
 
     /// What the parent is to end with because of it. Who died has left something undelivered.

@@ -12,10 +12,13 @@ use thiserror::Error;
 
 use super::folder::Folder;
 use super::record::{Message, Record};
-use crate::children::{self, News, Process};
+use crate::children::{self, Ending, News, Process};
 
 /// How long the demo waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much later than a server's end the interrupt that ended it may be known.
+const INTERRUPT_DELAY: Duration = Duration::from_secs(2);
 
 /// Why the story breaks off.
 #[derive(Debug, Error)]
@@ -203,12 +206,22 @@ impl Cluster {
                 let leaving = self.leaving;
                 let record = self.record_mut(pid);
                 if !leaving && !record.killed {
-                    return Err(Broken::Died { pid, ending: ending.to_string() });
+                    return Err(self.explain(pid, &ending));
                 }
                 record.ending = Some(ending);
             }
         }
         Ok(())
+    }
+
+    /// Why the story breaks off when a server ends too early. A terminal's interrupt also ends the
+    /// child that has just been forked and has no process group of its own yet; word of it may come
+    /// before that of the interrupt.
+    fn explain(&self, pid: Pid, ending: &Ending) -> Broken {
+        if ending.is_by_interrupt() && self.told_to_leave.recv_timeout(INTERRUPT_DELAY).is_ok() {
+            return Broken::Interrupted;
+        }
+        Broken::Died { pid, ending: ending.to_string() }
     }
 
     fn record_mut(&mut self, pid: Pid) -> &mut Record {
@@ -231,5 +244,32 @@ impl Drop for Cluster {
                 Err(_) => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PID: Pid = Pid::new(1);
+
+    fn why(signal: i32, interrupted: bool) -> String {
+        let (leave, told_to_leave) = bounded(1);
+        if interrupted {
+            leave.send(()).unwrap();
+        }
+        drop(leave);
+        let mut cluster = Cluster::new(&[PID], told_to_leave).unwrap();
+        cluster.records.push(Record::new(PID, 0));
+        cluster.note(News::Ended(PID, Ending::by_signal(signal))).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_interrupt_that_also_ends_a_child_is_what_breaks_the_story_off() {
+        let died = "server 1 has ended by signal: 15 (SIGTERM), which is no part of it";
+        assert_eq!(why(15, true), "it was interrupted");
+        assert_eq!(why(2, true), "it was interrupted");
+        assert_eq!(why(15, false), died);
+        assert_eq!(why(9, true), died.replace("15 (SIGTERM)", "9 (SIGKILL)"));
     }
 }
