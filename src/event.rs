@@ -141,6 +141,8 @@ pub enum Rejection {
     UnknownSender(Pid),
     /// An older process than the one that now speaks for this peer still runs under its pid.
     Conflict(Pid),
+    /// A message of this peer is larger than this server takes.
+    TooLarge(Pid),
     /// It acknowledges what was never sent to this peer.
     FalseAcknowledgement(Pid),
     /// A connection proved that it has a key, but one that is not listed for any peer of this
@@ -176,6 +178,9 @@ impl fmt::Display for Rejection {
             Self::UnknownSender(pid) => write!(f, "a frame from server {pid}, which is not a peer"),
             Self::Conflict(pid) => {
                 write!(f, "a second process claims to be server {pid}; the newer one is heard")
+            }
+            Self::TooLarge(pid) => {
+                write!(f, "a message from server {pid} that is larger than this server takes")
             }
             Self::FalseAcknowledgement(pid) => {
                 write!(f, "server {pid} acknowledged what was never sent to it")

@@ -24,8 +24,8 @@ pub(crate) struct Header {
     pub(crate) to: Pid,
     /// The sending process.
     pub(crate) incarnation: Incarnation,
-    /// This frame's place in the stream; of a heartbeat, that of the frame to be sent next.
-    pub(crate) sequence: Sequence,
+    /// Where the frame begins in the stream; of a heartbeat, where the next frame is going to.
+    pub(crate) position: Position,
     /// The first sequence that can still come: all before it is settled.
     pub(crate) base: Sequence,
     /// How often the sender has gone back, so that a gap is answered once.
@@ -36,6 +36,8 @@ pub(crate) struct Header {
     pub(crate) max_message: u32,
     /// Whether the sender asks for an immediate acknowledgement.
     pub(crate) wants_ack: bool,
+    /// When it was sent, by the sender's clock.
+    pub(crate) stamp: Stamp,
     /// Whether all that the sender sent is acknowledged, its goodbye too.
     pub(crate) settled: bool,
     /// What the sender says about the other direction.
@@ -48,40 +50,79 @@ pub(crate) enum Payload {
     /// Nothing: the header is the message, as a heartbeat or an acknowledgement. It has no place in
     /// the stream of its own.
     Heartbeat,
-    /// Small envelopes, one after the other.
-    Batch { envelopes: u32, body: Bytes },
+    /// Small envelopes, one after the other. The longest message in it has `largest` bytes.
+    Batch { envelopes: u32, largest: u32, body: Bytes },
     /// One large envelope, whose message is the body as it is.
     Single { to: Recipient, msg_id: i64, msg: Bytes },
+    /// A piece of a batch or a single that is too large for one frame.
+    Fragment { whole: Whole, body: Bytes },
     /// Nothing follows on this link.
     Goodbye,
+}
+
+/// What a fragment is a piece of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Whole {
+    pub(crate) kind: WholeKind,
+    /// The length of the whole body, in bytes.
+    pub(crate) len: u32,
+}
+
+/// What is in the whole of which a fragment is a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum WholeKind {
+    Batch { envelopes: u32 },
+    Single { to: Recipient, msg_id: i64 },
 }
 
 impl Payload {
     /// How many envelopes it carries.
     pub(crate) fn envelopes(&self) -> u64 {
         match self {
-            Self::Heartbeat | Self::Goodbye => 0,
+            Self::Heartbeat | Self::Goodbye | Self::Fragment { .. } => 0,
             Self::Batch { envelopes, .. } => u64::from(*envelopes),
             Self::Single { .. } => 1,
         }
     }
 
+    /// The piece from `offset` on that has `max` bytes at most: all of it, if it is not more.
+    pub(crate) fn piece(&self, offset: usize, max: usize) -> Self {
+        let kind = match self {
+            Self::Batch { envelopes, .. } => WholeKind::Batch { envelopes: *envelopes },
+            Self::Single { to, msg_id, .. } => WholeKind::Single { to: *to, msg_id: *msg_id },
+            Self::Heartbeat | Self::Goodbye | Self::Fragment { .. } => return self.clone(),
+        };
+        let body = self.body();
+        let end = offset.saturating_add(max.max(1)).min(body.len());
+        if offset == 0 && end == body.len() {
+            return self.clone();
+        }
+        let len = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        Self::Fragment { whole: Whole { kind, len }, body: body.slice(offset.min(end)..end) }
+    }
+
     /// The part that follows the header.
+    pub(crate) fn body(&self) -> &Bytes {
+        static NOTHING: Bytes = Bytes::new();
+        match self {
+            Self::Heartbeat | Self::Goodbye => &NOTHING,
+            Self::Batch { body, .. } | Self::Fragment { body, .. } => body,
+            Self::Single { msg, .. } => msg,
+        }
+    }
+
+    /// The part that follows the header, taken out.
     pub(crate) fn into_body(self) -> Bytes {
         match self {
             Self::Heartbeat | Self::Goodbye => Bytes::new(),
-            Self::Batch { body, .. } => body,
+            Self::Batch { body, .. } | Self::Fragment { body, .. } => body,
             Self::Single { msg, .. } => msg,
         }
     }
 
     /// The length of the part that follows the header, in bytes.
     pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Heartbeat | Self::Goodbye => 0,
-            Self::Batch { body, .. } => body.len(),
-            Self::Single { msg, .. } => msg.len(),
-        }
+        self.body().len()
     }
 }
 
@@ -90,24 +131,29 @@ impl Payload {
 pub(crate) struct Acknowledgement {
     /// Whose frames it speaks of; none before the first was heard.
     pub(crate) of: Option<Incarnation>,
-    /// All before this has entered the inbox.
-    pub(crate) next: Sequence,
+    /// All payloads before this have entered the inbox, and of the one that begins or goes on here
+    /// all before has come.
+    pub(crate) next: Position,
     /// A negative acknowledgement: frames after `next` came in this epoch while earlier ones did
     /// not. Send again from `next`.
     pub(crate) nack: Option<Epoch>,
     pub(crate) intake: Intake,
     /// How long ago, in milliseconds, anything came in from that incarnation.
     pub(crate) silence: Silence,
+    /// How long the last frame that asked for an acknowledgement was on its way, give or take the
+    /// difference between the clocks.
+    pub(crate) delay: Stamp,
 }
 
 impl Acknowledgement {
     /// Before anything was heard.
     pub(crate) const NONE: Self = Self {
         of: None,
-        next: Sequence::FIRST,
+        next: Position::FIRST,
         nack: None,
         intake: Intake::Open,
         silence: Silence::NEVER_HEARD,
+        delay: Stamp::ZERO,
     };
 }
 
@@ -120,6 +166,38 @@ pub(crate) enum Intake {
     Closed,
     /// The whole server has ended.
     Ended,
+}
+
+/// A time of a clock whose zero is anywhere, in microseconds, or the difference between two. It
+/// starts again after some hour: only that between two soon after each other has a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Stamp(u32);
+
+impl Stamp {
+    pub(crate) const ZERO: Self = Self(0);
+
+    pub(crate) fn new(now: Duration) -> Self {
+        let micros = now.as_micros() & u128::from(u32::MAX);
+        Self(u32::try_from(micros).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) const fn from_wire(micros: u32) -> Self {
+        Self(micros)
+    }
+
+    pub(crate) const fn to_wire(self) -> u32 {
+        self.0
+    }
+
+    /// How much later than another one this is, which may be negative.
+    pub(crate) const fn since(self, earlier: Self) -> Self {
+        Self(self.0.wrapping_sub(earlier.0))
+    }
+
+    /// The time that it stands for, if that is not negative.
+    pub(crate) fn duration(self) -> Option<Duration> {
+        (self.0 <= u32::MAX / 2).then(|| Duration::from_micros(self.0.into()))
+    }
 }
 
 /// A duration in whole milliseconds, as it crosses the network.
@@ -148,7 +226,30 @@ impl Silence {
     }
 }
 
-/// A frame's place in the stream from one process to a peer.
+/// A byte's place in the stream from one process to a peer: in which payload, and how far in it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Position {
+    pub(crate) sequence: Sequence,
+    pub(crate) offset: u32,
+}
+
+impl Position {
+    pub(crate) const FIRST: Self = Self::start_of(Sequence::FIRST);
+
+    /// Where a payload begins.
+    pub(crate) const fn start_of(sequence: Sequence) -> Self {
+        Self { sequence, offset: 0 }
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sequence, offset } = self;
+        if *offset == 0 { write!(f, "{sequence:?}") } else { write!(f, "{sequence:?}+{offset}") }
+    }
+}
+
+/// A payload's place in the stream from one process to a peer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Sequence(u64);
 
@@ -168,10 +269,10 @@ impl Sequence {
         self.0
     }
 
-    /// The place `frames` further on, or the last there is: what is acknowledged to a peer that
+    /// The place `payloads` further on, or the last there is: what is acknowledged to a peer that
     /// claims to have come that far must still be a number that crosses the network.
-    pub(crate) fn plus(self, frames: usize) -> Self {
-        Self(self.0.saturating_add(frames as u64)).min(Self::LAST)
+    pub(crate) fn plus(self, payloads: usize) -> Self {
+        Self(self.0.saturating_add(payloads as u64)).min(Self::LAST)
     }
 
     pub(crate) fn next(self) -> Self {

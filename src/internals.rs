@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::feedback::{self, Feedback};
 use crate::frame::{self, Incarnation};
 use crate::input::{self, Input};
-use crate::link::{Incoming, Limits, Outgoing};
+use crate::link::{FrameSizes, Incoming, Limits, Outgoing};
 use crate::output::{self, Output};
 use crate::report::PeerReport;
 use crate::server::assembly::{Parts, Plan, Ways};
@@ -75,8 +75,10 @@ impl Frame {
 pub struct Tuning {
     /// Which process of the server it is; not zero.
     pub incarnation: u64,
-    /// How much of the window a living peer is sent at first, and at least, in bytes.
-    pub initial_window: usize,
+    /// How much a living peer takes at least, on its way or waiting for it, in bytes.
+    pub min_backlog: usize,
+    /// How large the largest frame is, in bytes: on a slow line and on a fast one.
+    pub max_frame: [usize; 2],
     /// How much waits in the channel from the input thread to the output thread, at most.
     pub feedback_capacity: usize,
 }
@@ -117,7 +119,7 @@ pub struct Progress {
     pub peer: Pid,
     /// The process that is listened to.
     pub speaker: u64,
-    /// All frames before this one have entered the inbox.
+    /// All payloads before this one have entered the inbox.
     pub next: u64,
 }
 
@@ -168,7 +170,9 @@ impl Process {
         let mut plan = builder.plan()?;
         let incarnation = Incarnation::from_wire(tuning.incarnation);
         plan.incarnation = incarnation.unwrap_or(plan.incarnation);
-        plan.limits.initial_window = tuning.initial_window.min(plan.limits.window);
+        plan.limits.min_backlog = tuning.min_backlog.min(plan.limits.window);
+        let [min, max] = tuning.max_frame;
+        plan.limits.frames = FrameSizes { min: min.min(max), max };
         Ok(Self::assemble(plan, bounded(tuning.feedback_capacity), now))
     }
 

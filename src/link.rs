@@ -51,14 +51,28 @@ pub(crate) struct Ends {
 pub(crate) struct Limits {
     /// How much may be sent and not acknowledged, in bytes.
     pub(crate) window: usize,
-    /// How much of it a living peer is sent at first, and at least, in bytes.
-    pub(crate) initial_window: usize,
+    /// How much of it a living peer takes at least, on its way or not yet, in bytes.
+    pub(crate) min_backlog: usize,
+    pub(crate) frames: FrameSizes,
     /// The largest message, in bytes.
     pub(crate) max_message: u32,
     /// How long a link is quiet before it gives a sign of life.
     pub(crate) heartbeat: Duration,
     /// How long a peer is silent before it counts as down.
     pub(crate) peer_timeout: Duration,
+}
+
+/// How large a frame is at most, beside its header, in bytes: on a slow line and on a fast one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FrameSizes {
+    pub(crate) min: usize,
+    pub(crate) max: usize,
+}
+
+impl FrameSizes {
+    /// From what a slow modem sends in some seconds to what a fast network does in some
+    /// milliseconds.
+    pub(crate) const DEFAULT: Self = Self { min: 16 << 10, max: 1 << 20 };
 }
 
 /// How a peer stands, as the input thread knows it: all that the sending half to this peer needs.

@@ -31,12 +31,13 @@ pub(crate) trait Outlet: Send {
     /// When nothing can be handed over any more until the way is [renewed](Self::renew).
     fn send(&mut self, frame: Frame) -> io::Result<()>;
 
-    /// When the way counts as stuck, if the peer is known to have heard this server at `confirmed`
-    /// and not since. None if that cannot happen.
-    fn stuck_at(&self, confirmed: Duration) -> Option<Duration>;
+    /// When the way counts as stuck, if nothing has spoken for it since the last `evidence`: that
+    /// the peer heard this server, or began to be heard. None if that cannot happen.
+    fn stuck_at(&self, evidence: Duration) -> Option<Duration>;
 
-    /// Replaces the connection. What it had not delivered is gone.
-    fn renew(&mut self, now: Duration);
+    /// Replaces the connection, for which nothing has spoken since the last `evidence`. What it had
+    /// not delivered is gone.
+    fn renew(&mut self, evidence: Duration, now: Duration);
 
     /// The process did not run for `pause`: the silence was its own.
     fn handle_pause(&mut self, pause: Duration);

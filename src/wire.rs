@@ -6,7 +6,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 3 | `rcl`, the magic |
-//! | 3 | 1 | version, 1 |
+//! | 3 | 1 | version, 2 |
 //! | 4 | 1 | kind: 0 heartbeat, 1 batch, 2 single, 3 goodbye |
 //! | 5 | 1 | flags: 1 acknowledgement wanted, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended |
 //! | 6 | 2 | zero |
@@ -14,7 +14,7 @@
 //! | 16 | 4 | from, a pid |
 //! | 20 | 4 | to, a pid |
 //! | 24 | 8 | incarnation of the sender, not zero |
-//! | 32 | 8 | sequence, from 1; of a heartbeat, the next to be sent |
+//! | 32 | 8 | sequence of the payload, from 1; of a heartbeat, of the one to be sent next |
 //! | 40 | 8 | base: the first sequence that can still come |
 //! | 48 | 4 | retransmission epoch, not zero |
 //! | 52 | 4 | envelopes in a batch, else zero |
@@ -25,9 +25,14 @@
 //! | 88 | 4 | acknowledgement: negative: the epoch in which a gap was seen, zero for none |
 //! | 92 | 4 | acknowledgement: milliseconds of silence, all ones if never heard |
 //! | 96 | 4 | the largest message the sender takes, in bytes |
-//! | 100 | 4 | zero |
+//! | 100 | 4 | acknowledgement: how many bytes of the payload expected have come |
+//! | 104 | 4 | offset: how many bytes of the payload come before this frame's |
+//! | 108 | 4 | length of the payload in bytes, of a heartbeat zero |
+//! | 112 | 4 | when it was sent, in microseconds by the sender's clock |
+//! | 116 | 4 | acknowledgement: how long the last frame that wanted one took, in microseconds |
 //!
-//! The body of a single is its message; the body of a batch is described in [`batch`].
+//! The body of a single is its message; the body of a batch is described in [`batch`]. A frame whose
+//! body is shorter than its payload is a fragment of it.
 
 mod batch;
 
@@ -36,20 +41,20 @@ use thiserror::Error;
 
 use crate::envelope::{Pid, Recipient};
 use crate::frame::{
-    Acknowledgement, ClusterId, Epoch, Frame, Header, Incarnation, Intake, Payload, Sequence,
-    Silence,
+    Acknowledgement, ClusterId, Epoch, Frame, Header, Incarnation, Intake, Payload, Position,
+    Sequence, Silence, Stamp, Whole, WholeKind,
 };
-use batch::count_envelopes;
-pub(crate) use batch::{Batch, ENVELOPE_OVERHEAD, Envelopes};
+use batch::measure_envelopes;
+pub(crate) use batch::{Batch, ENVELOPE_OVERHEAD, Envelopes, Run, join, runs_by_size};
 
 /// The header's length in bytes.
-pub(crate) const HEADER_LEN: usize = 104;
+pub(crate) const HEADER_LEN: usize = 120;
 
 /// The largest message that the format can hold, in bytes.
 pub(crate) const MAX_MESSAGE: usize = (u32::MAX >> 1) as usize;
 
 const MAGIC: [u8; 3] = *b"rcl";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const KIND_HEARTBEAT: u8 = 0;
 const KIND_BATCH: u8 = 1;
@@ -82,11 +87,21 @@ pub(crate) enum DecodeError {
 
 /// The header of a frame as bytes.
 pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_LEN] {
-    let (kind, envelopes, msg_id, cast) = match payload {
+    let of_batch = |envelopes| (KIND_BATCH, envelopes, 0, 0);
+    let of_single = |to, msg_id| (KIND_SINGLE, 0, msg_id, broadcast_flag(to));
+    let (kind, envelopes, msg_id, cast) = match *payload {
         Payload::Heartbeat => (KIND_HEARTBEAT, 0, 0, 0),
-        Payload::Batch { envelopes, .. } => (KIND_BATCH, *envelopes, 0, 0),
-        Payload::Single { to, msg_id, .. } => (KIND_SINGLE, 0, *msg_id, broadcast_flag(*to)),
+        Payload::Batch { envelopes, .. } => of_batch(envelopes),
+        Payload::Single { to, msg_id, .. } => of_single(to, msg_id),
+        Payload::Fragment { whole, .. } => match whole.kind {
+            WholeKind::Batch { envelopes } => of_batch(envelopes),
+            WholeKind::Single { to, msg_id } => of_single(to, msg_id),
+        },
         Payload::Goodbye => (KIND_GOODBYE, 0, 0, 0),
+    };
+    let len = match payload {
+        Payload::Fragment { whole, .. } => whole.len,
+        whole => u32::try_from(whole.len()).unwrap_or(u32::MAX),
     };
     let ack = &header.acknowledgement;
     let mut bytes = [0; HEADER_LEN];
@@ -100,17 +115,22 @@ pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_L
     out.put_u32_le(header.from.as_u32());
     out.put_u32_le(header.to.as_u32());
     out.put_u64_le(header.incarnation.to_wire());
-    out.put_u64_le(header.sequence.to_wire());
+    out.put_u64_le(header.position.sequence.to_wire());
     out.put_u64_le(header.base.to_wire());
     out.put_u32_le(header.epoch.to_wire());
     out.put_u32_le(envelopes);
     out.put_u64_le(header.missed);
     out.put_i64_le(msg_id);
     out.put_u64_le(ack.of.map_or(0, Incarnation::to_wire));
-    out.put_u64_le(ack.next.to_wire());
+    out.put_u64_le(ack.next.sequence.to_wire());
     out.put_u32_le(ack.nack.map_or(0, Epoch::to_wire));
     out.put_u32_le(ack.silence.to_wire());
     out.put_u32_le(header.max_message);
+    out.put_u32_le(ack.next.offset);
+    out.put_u32_le(header.position.offset);
+    out.put_u32_le(len);
+    out.put_u32_le(header.stamp.to_wire());
+    out.put_u32_le(ack.delay.to_wire());
     bytes
 }
 
@@ -132,18 +152,18 @@ fn broadcast_flag(to: Recipient) -> u8 {
 /// The frame that these bytes are. Nothing is copied and nothing allocated: the payload is the
 /// body.
 pub(crate) fn decode(header: &[u8], body: Bytes) -> Result<Frame, DecodeError> {
-    let bytes: &[u8; HEADER_LEN] =
-        header.try_into().map_err(|_| DecodeError::HeaderLength(header.len()))?;
-    let mut input = &bytes[..];
-    let mut magic = [0; MAGIC.len()];
-    input.copy_to_slice(&mut magic);
+    let Some((&[magic @ .., version], _)) = header.split_first_chunk::<4>() else {
+        return Err(DecodeError::HeaderLength(header.len()));
+    };
     if magic != MAGIC {
         return Err(DecodeError::Magic);
     }
-    let version = input.get_u8();
     if version != VERSION {
         return Err(DecodeError::Version(version));
     }
+    let bytes: &[u8; HEADER_LEN] =
+        header.try_into().map_err(|_| DecodeError::HeaderLength(header.len()))?;
+    let mut input = &bytes[MAGIC.len() + 1..];
     let kind = input.get_u8();
     let flags = input.get_u8();
     let zero = input.get_u16_le();
@@ -165,32 +185,37 @@ fn decode_rest(mut input: &[u8], kind: u8, flags: u8, body: Bytes) -> Result<Fra
     let envelopes = input.get_u32_le();
     let missed = input.get_u64_le();
     let msg_id = input.get_i64_le();
-    let acknowledgement = Acknowledgement {
-        of: Incarnation::from_wire(input.get_u64_le()),
-        next: Sequence::from_wire(input.get_u64_le()).ok_or(field("next"))?,
-        nack: Epoch::from_wire(input.get_u32_le()),
-        silence: Silence::from_wire(input.get_u32_le()),
-        intake: intake(flags)?,
-    };
+    let of = Incarnation::from_wire(input.get_u64_le());
+    let next = Sequence::from_wire(input.get_u64_le()).ok_or(field("next"))?;
+    let nack = Epoch::from_wire(input.get_u32_le());
+    let silence = Silence::from_wire(input.get_u32_le());
     let max_message = input.get_u32_le();
-    if base > sequence || input.get_u32_le() != 0 {
+    let next = Position { sequence: next, offset: input.get_u32_le() };
+    let position = Position { sequence, offset: input.get_u32_le() };
+    let len = input.get_u32_le();
+    let stamp = Stamp::from_wire(input.get_u32_le());
+    let delay = Stamp::from_wire(input.get_u32_le());
+    if base > sequence {
         return Err(field("base"));
     }
-    let payload = decode_payload(kind, flags, envelopes, msg_id, to, body)?;
-    let wants_ack = flags & FLAG_ACK_WANTED != 0;
-    let settled = flags & FLAG_SETTLED != 0;
+    let to_whom = recipient(flags, to);
+    let shape = Shape { kind, envelopes, msg_id, to: to_whom, offset: position.offset, len };
+    let payload = shape.payload(flags, body)?;
+    let acknowledgement =
+        Acknowledgement { of, next, nack, intake: intake(flags)?, silence, delay };
     let header = Header {
         cluster,
         from,
         to,
         incarnation,
-        sequence,
+        position,
         base,
         epoch,
         missed,
         max_message,
-        wants_ack,
-        settled,
+        wants_ack: flags & FLAG_ACK_WANTED != 0,
+        stamp,
+        settled: flags & FLAG_SETTLED != 0,
         acknowledgement,
     };
     Ok(Frame { header, payload })
@@ -205,31 +230,67 @@ fn intake(flags: u8) -> Result<Intake, DecodeError> {
     }
 }
 
-fn decode_payload(
+fn recipient(flags: u8, to: Pid) -> Recipient {
+    if flags & FLAG_BROADCAST == 0 { Recipient::Peer(to) } else { Recipient::Broadcast }
+}
+
+/// What a header says of the body that follows.
+#[derive(Clone, Copy)]
+struct Shape {
     kind: u8,
-    flags: u8,
     envelopes: u32,
     msg_id: i64,
-    to: Pid,
-    body: Bytes,
-) -> Result<Payload, DecodeError> {
-    let broadcast = flags & FLAG_BROADCAST != 0;
-    if kind != KIND_SINGLE && (broadcast || msg_id != 0) || kind != KIND_BATCH && envelopes != 0 {
-        return Err(DecodeError::Field("kind"));
-    }
-    match kind {
-        KIND_HEARTBEAT if body.is_empty() => Ok(Payload::Heartbeat),
-        KIND_GOODBYE if body.is_empty() => Ok(Payload::Goodbye),
-        KIND_BATCH if count_envelopes(&body) == Some(envelopes) => {
-            Ok(Payload::Batch { envelopes, body })
+    to: Recipient,
+    offset: u32,
+    /// Of the whole payload.
+    len: u32,
+}
+
+impl Shape {
+    /// The payload with this body, if it is what the header says.
+    fn payload(self, flags: u8, body: Bytes) -> Result<Payload, DecodeError> {
+        let Self { kind, envelopes, msg_id, to, offset, len } = self;
+        let broadcast = flags & FLAG_BROADCAST != 0;
+        if kind != KIND_SINGLE && (broadcast || msg_id != 0) || kind != KIND_BATCH && envelopes != 0
+        {
+            return Err(DecodeError::Field("kind"));
         }
-        KIND_SINGLE => {
-            let to = if broadcast { Recipient::Broadcast } else { Recipient::Peer(to) };
-            Ok(Payload::Single { to, msg_id, msg: body })
+        let is_whole = body.len() == len as usize;
+        match kind {
+            KIND_HEARTBEAT if body.is_empty() && is_whole => Ok(Payload::Heartbeat),
+            KIND_GOODBYE if body.is_empty() && is_whole && offset == 0 => Ok(Payload::Goodbye),
+            KIND_BATCH if is_whole && offset == 0 => {
+                batch(envelopes, body).ok_or(DecodeError::Body)
+            }
+            KIND_SINGLE if is_whole && offset == 0 => Ok(Payload::Single { to, msg_id, msg: body }),
+            KIND_BATCH => self.fragment(WholeKind::Batch { envelopes }, body),
+            KIND_SINGLE => self.fragment(WholeKind::Single { to, msg_id }, body),
+            KIND_HEARTBEAT | KIND_GOODBYE => Err(DecodeError::Body),
+            _ => Err(DecodeError::Field("kind")),
         }
-        KIND_HEARTBEAT..=KIND_GOODBYE => Err(DecodeError::Body),
-        _ => Err(DecodeError::Field("kind")),
     }
+
+    fn fragment(self, kind: WholeKind, body: Bytes) -> Result<Payload, DecodeError> {
+        let end = self.offset as usize + body.len();
+        if body.is_empty() || body.len() == self.len as usize || end > self.len as usize {
+            return Err(DecodeError::Body);
+        }
+        Ok(Payload::Fragment { whole: Whole { kind, len: self.len }, body })
+    }
+}
+
+/// A payload that came in fragments, if it is what they said.
+pub(crate) fn assemble(whole: Whole, body: Bytes) -> Option<Payload> {
+    match whole.kind {
+        _ if body.len() != whole.len as usize => None,
+        WholeKind::Batch { envelopes } => batch(envelopes, body),
+        WholeKind::Single { to, msg_id } => Some(Payload::Single { to, msg_id, msg: body }),
+    }
+}
+
+fn batch(envelopes: u32, body: Bytes) -> Option<Payload> {
+    let (counted, largest) = measure_envelopes(&body)?;
+    (counted == envelopes).then_some(Payload::Batch { envelopes, largest, body })
 }
 
 #[cfg(test)]

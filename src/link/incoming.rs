@@ -1,5 +1,6 @@
 //! The receiving half of a link.
 
+mod assembly;
 mod presence;
 mod stream;
 
@@ -7,9 +8,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::event::Rejection;
-use crate::frame::{Acknowledgement, Frame, Header, Incarnation, Intake, Payload, Silence};
+use crate::frame::{Acknowledgement, Frame, Header, Incarnation, Intake, Payload, Silence, Stamp};
 pub(crate) use crate::link::incoming::presence::{Handled, Presence, Sighting};
-use crate::link::incoming::stream::{Arrival, Replaced, Stream};
+use crate::link::incoming::stream::{Arrival, Replaced, Stream, Taken, exceeds};
 use crate::link::{AckTiming, Ends, Limits, PeerStatus};
 
 /// How long an acknowledgement may wait for company.
@@ -117,7 +118,7 @@ impl Incoming {
             }
         };
         self.hear(&header, &payload, now);
-        self.sort(&header, payload, now);
+        self.sort(&header, payload, now)?;
         Ok(handled)
     }
 
@@ -184,6 +185,9 @@ impl Incoming {
             // The peer has to learn that it is heard, although it has nothing new to say.
             || now >= self.told_at + self.limits.heartbeat / 2;
         stream.received_ack = header.acknowledgement;
+        if header.wants_ack {
+            stream.delay = Stamp::new(now).since(header.stamp);
+        }
         stream.max_message = header.max_message;
         stream.settled = header.settled;
         if news {
@@ -207,33 +211,44 @@ impl Incoming {
     }
 
     /// Takes the payload if it is its turn.
-    fn sort(&mut self, header: &Header, payload: Payload, now: Duration) {
-        let open = self.intake == Intake::Open;
-        let window = self.limits.window;
-        let Some(stream) = &mut self.stream else { return };
-        stream.expected = stream.expected.max(header.base);
-        let heartbeat = matches!(payload, Payload::Heartbeat);
-        if header.sequence > stream.expected {
-            let news = heartbeat || stream.nack != Some(header.epoch);
-            if stream.overflow.is_none() && news {
-                stream.nack = Some(header.epoch);
-                self.tell(AckTiming::Immediate);
-            }
-        } else if heartbeat {
+    fn sort(&mut self, header: &Header, payload: Payload, now: Duration) -> Result<(), Rejection> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        stream.skip_to(header.base);
+        if header.position > stream.expected {
+            let news = matches!(payload, Payload::Heartbeat) || stream.nack != Some(header.epoch);
+            self.note_gap(header, news);
+        } else if matches!(payload, Payload::Heartbeat) {
             stream.nack = None;
-        } else if header.sequence < stream.expected {
+        } else if stream.has(header, &payload) {
             self.acknowledge_by(now + ACKNOWLEDGE_WITHIN);
-        } else if open || matches!(payload, Payload::Goodbye) {
-            let arrival = Arrival {
-                sequence: header.sequence,
-                wants_ack: header.wants_ack,
-                missed: header.missed,
-                payload,
-            };
-            if !stream.take(arrival, window) {
-                stream.overflow = Some(header.epoch);
-            }
+        } else if exceeds(&payload, self.limits.max_message) {
+            return Err(Rejection::TooLarge(self.ends.peer));
+        } else if self.intake == Intake::Open || matches!(payload, Payload::Goodbye) {
+            return self.take(header, payload, now);
         }
+        Ok(())
+    }
+
+    /// Something has not come that was to come before this frame.
+    fn note_gap(&mut self, header: &Header, news: bool) {
+        let Some(stream) = &mut self.stream else { return };
+        if stream.overflow.is_none() && news {
+            stream.nack = Some(header.epoch);
+            self.tell(AckTiming::Immediate);
+        }
+    }
+
+    fn take(&mut self, header: &Header, payload: Payload, now: Duration) -> Result<(), Rejection> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        match stream.take(header, payload, &self.limits) {
+            Taken::Whole | Taken::NoRoom => {}
+            Taken::Part if header.wants_ack => self.tell(AckTiming::Immediate),
+            Taken::Part => self.acknowledge_by(now + ACKNOWLEDGE_WITHIN),
+            Taken::Gap => self.note_gap(header, true),
+            Taken::Malformed => return Err(Rejection::Malformed),
+            Taken::TooLarge => return Err(Rejection::TooLarge(self.ends.peer)),
+        }
+        Ok(())
     }
 
     /// The next arrival to enter the inbox.
@@ -261,10 +276,7 @@ impl Incoming {
         stream.bytes -= arrival.bytes();
         stream.entered = 0;
         self.unacknowledged += arrival.bytes();
-        let room_again = stream.bytes <= half && stream.overflow.is_some();
-        if room_again {
-            stream.nack = stream.overflow.take();
-        }
+        let room_again = stream.makes_room(self.limits.window);
         if matches!(arrival.payload, Payload::Goodbye) && self.presence != Presence::Left {
             self.presence = Presence::Left;
             self.sightings.push_back(Sighting::Left);
@@ -375,6 +387,7 @@ impl Incoming {
             nack: stream.nack,
             intake: self.intake,
             silence: Silence::NEVER_HEARD,
+            delay: stream.delay,
         })
     }
 

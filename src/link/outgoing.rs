@@ -2,20 +2,20 @@
 
 mod congestion;
 mod peer;
+mod probe;
 mod send_queue;
 
 use std::time::Duration;
 
 use crate::event::{Reason, Rejection};
-use crate::frame::{Acknowledgement, Epoch, Frame, Header, Intake, Payload, Silence};
+use crate::frame::{Acknowledgement, Epoch, Frame, Header, Intake, Payload, Silence, Stamp};
 use crate::link::outgoing::congestion::CongestionWindow;
 use crate::link::outgoing::peer::Peer;
-use crate::link::outgoing::send_queue::SendQueue;
+use crate::link::outgoing::probe::Probe;
+use crate::link::outgoing::send_queue::{SendQueue, is_too_large};
 use crate::link::{AckTiming, Ends, FRAME_OVERHEAD, Limits, PeerStatus, Presence};
 use crate::stats::{PeerState, PeerStats};
-
-/// The slowest network on which a large message still counts as on its way, in bytes per second.
-const SLOWEST: u64 = 1 << 20;
+use crate::wire::{Run, runs_by_size};
 
 /// The sending half of a link: keeps what it sends to one peer until the peer has acknowledged it,
 /// and sends it again from where the peer misses something.
@@ -40,8 +40,11 @@ pub(crate) struct Outgoing {
     ack_to_send: Acknowledgement,
     ack_timing: AckTiming,
     last_sent: Option<Duration>,
+    probe: Probe,
     /// Until when the peer is known to have heard this server.
     confirmed: Duration,
+    /// When the peer began to be heard.
+    up_since: Duration,
 }
 
 /// Whether something can be pushed.
@@ -60,7 +63,7 @@ impl Outgoing {
             ends,
             limits,
             queue: SendQueue::new(),
-            congestion: CongestionWindow::new(limits.initial_window, limits.window),
+            congestion: CongestionWindow::new(limits.frames, limits.window),
             epoch: Epoch::FIRST,
             unasked: 0,
             goodbye_queued: false,
@@ -68,7 +71,9 @@ impl Outgoing {
             ack_to_send: Acknowledgement::NONE,
             ack_timing: AckTiming::Immediate,
             last_sent: None,
+            probe: Probe::default(),
             confirmed: now,
+            up_since: now,
         }
     }
 
@@ -76,9 +81,15 @@ impl Outgoing {
         self.ends
     }
 
-    /// Until when the peer is known to have heard this server.
-    pub(crate) fn confirmed(&self) -> Duration {
-        self.confirmed
+    /// The last time that anything spoke for the way to the peer: it was known to have heard this
+    /// server, or began to be heard.
+    pub(crate) fn evidence(&self) -> Duration {
+        self.confirmed.max(self.up_since)
+    }
+
+    /// The largest frame that is good for the way to the peer, in bytes, if the peer is there.
+    pub(crate) fn max_frame(&self) -> Option<usize> {
+        (self.peer.presence == Presence::Up).then(|| self.congestion.max_frame())
     }
 
     /// Whether there is room for a payload of `bytes`.
@@ -88,12 +99,19 @@ impl Outgoing {
         }
         let reachable = self.is_reachable(now);
         let alive = reachable && self.peer.presence == Presence::Up;
-        let bound = if alive { self.congestion.bytes() } else { self.limits.window };
+        let full =
+            alive && self.queue.has_unsent() && self.queue.unacknowledged() >= self.backlog();
         match reachable {
-            _ if self.fits(bytes, bound) => Room::Yes,
+            _ if !full && self.fits(bytes, self.limits.window) => Room::Yes,
             true => Room::Wait,
             false => Room::Refuse(Reason::PeerDown),
         }
+    }
+
+    /// From how much on a living peer takes nothing more, in bytes, if that is more than what is on
+    /// its way.
+    fn backlog(&self) -> usize {
+        self.congestion.bytes().max(self.limits.min_backlog)
     }
 
     /// Whether there is room for a payload of `bytes` within the `bound`. An empty link has room
@@ -108,10 +126,15 @@ impl Outgoing {
     pub(crate) fn push(&mut self, payload: Payload) {
         debug_assert!(!self.goodbye_queued);
         self.queue.counts.accepted += payload.envelopes();
-        if is_too_large(&payload, self.peer.max_message) {
-            self.queue.miss(payload, Reason::TooLarge);
-        } else {
-            self.queue.push(payload);
+        if !is_too_large(&payload, self.peer.max_message) {
+            return self.queue.push(payload);
+        }
+        for Run { payload, exceeds } in runs_by_size(payload, self.peer.max_message) {
+            if exceeds {
+                self.queue.miss(payload, Reason::TooLarge);
+            } else {
+                self.queue.push(payload);
+            }
         }
     }
 
@@ -136,12 +159,15 @@ impl Outgoing {
     /// The connection was replaced: what it had not sent is gone.
     pub(crate) fn handle_renewal(&mut self) {
         self.ack_timing = AckTiming::Immediate;
+        self.congestion.restart();
         self.go_back();
     }
 
     /// The process did not run for `pause`: the silence was its own.
     pub(crate) fn handle_pause(&mut self, pause: Duration) {
         self.confirmed += pause;
+        self.up_since += pause;
+        self.probe.handle_pause(pause);
     }
 
     /// Takes what the receiving half of the other direction has learnt of the peer.
@@ -151,17 +177,24 @@ impl Outgoing {
         let before = std::mem::replace(&mut self.peer, peer);
         self.ack_to_send = status.ack_to_send;
         self.ack_timing = self.ack_timing.max(status.ack_timing);
-        let acked = self.on_ack(&status.received_ack, status.heard_at);
         let restarted = before.incarnation != status.incarnation;
         let back = before.presence == Presence::Down && status.presence == Presence::Up;
+        if restarted {
+            self.queue.forget_partial();
+        }
+        let acked = self.on_ack(&status.received_ack, status.heard_at);
         if restarted || back {
+            self.up_since = status.heard_at;
+            self.congestion.restart();
             self.go_back();
         }
         let max_message = self.peer.max_message;
         if self.peer.intake != Intake::Open {
             self.drop_all();
-        } else if max_message < before.max_message || restarted {
-            self.queue.drop_too_large(|payload| is_too_large(payload, max_message));
+        } else if (max_message < before.max_message || restarted)
+            && self.queue.drop_too_large(max_message)
+        {
+            self.go_back();
         }
         let left_behind = restarted && self.queue.is_empty();
         if left_behind && self.goodbye_queued {
@@ -185,9 +218,13 @@ impl Outgoing {
         if let Some(silence) = ack.silence.duration() {
             self.confirmed = self.confirmed.max(at.saturating_sub(silence));
         }
-        self.queue.acknowledge(ack.next);
-        self.congestion.on_ack(ack.next, at);
+        let bytes = self.queue.acknowledge(ack.next);
+        self.congestion.on_ack(ack, bytes, at);
+        if bytes > 0 {
+            self.probe.handle_progress(at);
+        }
         if ack.nack == Some(self.epoch) {
+            self.queue.lose_partial(ack.next);
             self.go_back();
         }
         Ok(())
@@ -196,6 +233,7 @@ impl Outgoing {
     fn go_back(&mut self) {
         self.queue.go_back();
         self.congestion.on_retransmit();
+        self.unasked = 0;
         self.epoch = self.epoch.next();
     }
 
@@ -225,8 +263,12 @@ impl Outgoing {
             self.queue.push_marker();
         }
         let queued = if self.peer.listens() { self.next_queued(now) } else { None };
+        let probes = self.probe_due().is_some_and(|due| now >= due);
         let frame = if let Some(frame) = queued {
             frame
+        } else if probes {
+            self.probe.handle_probe(now);
+            self.heartbeat(true, now)
         } else if self.ack_timing == AckTiming::Immediate {
             self.heartbeat(false, now)
         } else if self.is_quiet(now) {
@@ -241,18 +283,42 @@ impl Outgoing {
         Some(frame)
     }
 
+    /// The next piece of what is queued, if the congestion window has room for it. One is always on
+    /// its way.
     fn next_queued(&mut self, now: Duration) -> Option<Frame> {
+        let max = self.congestion.max_frame();
+        let flight = self.queue.flight();
+        if flight > 0 && !self.has_room_for_next(max) {
+            return None;
+        }
         let header = self.header(now);
-        let queued = self.queue.take_next()?;
-        self.unasked += queued.bytes();
-        let goodbye = queued.payload == Payload::Goodbye;
-        let wants_ack = goodbye || self.unasked >= self.congestion.bytes() / 2;
+        let piece = self.queue.take_next(max)?;
+        if flight == 0 {
+            self.probe.handle_progress(now);
+        }
+        self.unasked += piece.bytes();
+        let goodbye = piece.payload == Payload::Goodbye;
+        let wants_ack =
+            goodbye || self.unasked >= self.congestion.bytes() / 4 || !self.has_room_for_next(max);
         if wants_ack {
             self.unasked = 0;
-            self.congestion.on_send(header.sequence, self.queue.counts.window_bytes, now);
+            self.congestion.on_send(header.position, self.queue.flight(), now);
         }
-        let header = Header { missed: queued.missed, wants_ack, ..header };
-        Some(Frame { header, payload: queued.payload })
+        let header = Header { missed: piece.missed, wants_ack, ..header };
+        Some(Frame { header, payload: piece.payload })
+    }
+
+    /// Whether the congestion window has room for the next piece, if there is any.
+    fn has_room_for_next(&self, max: usize) -> bool {
+        let needed = self.queue.next_bytes(max).map(|bytes| self.queue.flight() + bytes);
+        needed.is_none_or(|needed| needed <= self.congestion.bytes())
+    }
+
+    /// When the peer is to be asked what has come of that which is on its way: if all of it was
+    /// lost, nothing else would tell.
+    fn probe_due(&self) -> Option<Duration> {
+        let waits = self.queue.flight() > 0 && self.peer.listens();
+        waits.then(|| self.probe.due(self.congestion.probe_timeout(), self.limits.heartbeat))
     }
 
     fn heartbeat(&self, wants_ack: bool, now: Duration) -> Frame {
@@ -267,12 +333,13 @@ impl Outgoing {
             from: self.ends.own,
             to: self.ends.peer,
             incarnation: self.ends.incarnation,
-            sequence: self.queue.next(),
+            position: self.queue.next(),
             base: self.queue.base(),
             epoch: self.epoch,
             missed: 0,
             max_message: self.limits.max_message,
             wants_ack: false,
+            stamp: Stamp::new(now),
             settled: self.is_settled(),
             acknowledgement: Acknowledgement {
                 silence: heard.map_or(Silence::NEVER_HEARD, Silence::new),
@@ -291,22 +358,12 @@ impl Outgoing {
 
     /// Whether the peer has heard this server within the peer timeout.
     pub(crate) fn is_reachable(&self, now: Duration) -> bool {
-        now < self.unreachable_at(now)
-    }
-
-    /// How much longer than others a peer may take to confirm anything: one that is heard but does
-    /// not hear may be busy with a large message.
-    pub(crate) fn grace(&self) -> Duration {
-        if self.peer.presence != Presence::Up {
-            return Duration::ZERO;
-        }
-        Duration::from_secs(self.queue.largest_in_flight() as u64 / SLOWEST)
+        now < self.unreachable_at()
     }
 
     /// When the peer counts as one that does not hear this server.
-    fn unreachable_at(&self, now: Duration) -> Duration {
-        let due = self.confirmed + self.limits.peer_timeout;
-        if due <= now { due + self.grace() } else { due }
+    fn unreachable_at(&self) -> Duration {
+        self.confirmed + self.limits.peer_timeout
     }
 
     /// Whether somebody is there to hear the last words.
@@ -343,8 +400,9 @@ impl Outgoing {
         if self.is_resting() {
             return None;
         }
-        let unreachable = Some(self.unreachable_at(now)).filter(|due| *due > now);
-        unreachable.into_iter().chain([self.heartbeat_due()]).min()
+        let unreachable = Some(self.unreachable_at()).filter(|due| *due > now);
+        let others = [unreachable, self.probe_due()];
+        others.into_iter().flatten().chain([self.heartbeat_due()]).min()
     }
 
     /// The last frame of this process: the peer's envelopes go nowhere from now on.
@@ -372,11 +430,6 @@ impl Outgoing {
             Presence::Left => PeerState::Left,
         }
     }
-}
-
-/// Whether a peer that takes no messages above `max_message` bytes would not take it.
-fn is_too_large(payload: &Payload, max_message: u32) -> bool {
-    matches!(payload, Payload::Single { msg, .. } if msg.len() > max_message as usize)
 }
 
 #[cfg(feature = "internals")]

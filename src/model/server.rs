@@ -10,10 +10,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::envelope::Envelope;
 use crate::event::Event;
 use crate::feedback::Feedback;
-use crate::frame::{ClusterId, Frame, Incarnation, Silence};
+use crate::frame::{Acknowledgement, ClusterId, Frame, Incarnation, Silence, Stamp};
 use crate::input::{self, Input};
 use crate::lifecycle::Stage;
-use crate::link::{Limits, Outgoing, PeerStatus, Presence};
+use crate::link::{FrameSizes, Limits, Outgoing, PeerStatus, Presence};
 use crate::model::turns::Turn;
 use crate::model::{HEARTBEAT, NOW, PEER_TIMEOUT, Side};
 use crate::output::{self, Output};
@@ -156,7 +156,11 @@ impl Server {
         };
         let entered = threads.inbox.try_iter().skip(self.inbox.len()).collect::<Vec<_>>();
         self.inbox.extend(entered.iter().map(|envelope| envelope.msg_id));
-        let status = |feedback: Feedback| PeerStatus { heard_at: NOW, ..feedback.status };
+        let status = |Feedback { status, .. }| PeerStatus {
+            heard_at: NOW,
+            ack_to_send: Acknowledgement { delay: Stamp::ZERO, ..status.ack_to_send },
+            ..status
+        };
         self.feedback = threads.feedback.try_iter().map(status).collect();
         self.control.clear();
         Outcome { entered, events: threads.events.try_iter().collect(), ..Outcome::default() }
@@ -264,7 +268,8 @@ fn plan(side: Side, incarnation: u64, settings: Settings) -> Plan {
         incarnation: Incarnation::from_wire(incarnation).unwrap(),
         limits: Limits {
             window: 1 << 20,
-            initial_window: 1 << 20,
+            min_backlog: 1 << 20,
+            frames: FrameSizes::DEFAULT,
             max_message: 1_000,
             heartbeat: HEARTBEAT,
             peer_timeout: PEER_TIMEOUT,
@@ -294,9 +299,11 @@ fn envelopes<'a>(
 /// The same frame, as if it had been sent right now.
 fn timeless(sent: Sent) -> Sent {
     let Sent::Frame(mut frame) = sent else { return sent };
-    let silence = &mut frame.header.acknowledgement.silence;
-    if *silence != Silence::NEVER_HEARD {
-        *silence = Silence::new(Duration::ZERO);
+    frame.header.stamp = Stamp::ZERO;
+    let ack = &mut frame.header.acknowledgement;
+    ack.delay = Stamp::ZERO;
+    if ack.silence != Silence::NEVER_HEARD {
+        ack.silence = Silence::new(Duration::ZERO);
     }
     Sent::Frame(frame)
 }

@@ -22,6 +22,8 @@ pub(crate) struct Packer {
     bytes: usize,
     max_batch: usize,
     min_single: usize,
+    /// What `max_batch` and `min_single` are at most.
+    most: (usize, usize),
 }
 
 /// How an envelope travels.
@@ -46,15 +48,26 @@ impl Packer {
     /// Packs for so many `peers`, each with a window of this many bytes.
     pub(crate) fn new(peers: usize, window: usize, max_message: usize) -> Self {
         let max_batch = MAX_BATCH.min(window / 4);
-        let min_single = MIN_SINGLE.min(max_batch.saturating_sub(FRAME_OVERHEAD));
-        Self {
+        let most = (max_batch, max_message.saturating_add(1));
+        let mut packer = Self {
             shared: Batch::default(),
             separate: std::iter::repeat_with(Batch::default).take(peers).collect(),
             separated: false,
             bytes: 0,
             max_batch,
-            min_single: min_single.min(max_message.saturating_add(1)),
-        }
+            min_single: 0,
+            most,
+        };
+        packer.limit(MAX_BATCH);
+        packer
+    }
+
+    /// From now on gathers so many bytes at most: a batch is to fit into a frame.
+    pub(crate) fn limit(&mut self, max_frame: usize) {
+        let (max_batch, min_single) = self.most;
+        self.max_batch = max_batch.min(max_frame);
+        let room = self.max_batch.saturating_sub(FRAME_OVERHEAD);
+        self.min_single = MIN_SINGLE.min(room).min(min_single);
     }
 
     /// How many bytes of envelopes one frame gathers at most.

@@ -44,7 +44,7 @@ impl PeerSender {
 
     /// Sends what there is to send. A connection that is stuck is replaced.
     pub(crate) fn transmit(&mut self, now: Duration) {
-        if self.stuck_at(now).is_some_and(|due| now >= due) {
+        if self.stuck_at().is_some_and(|due| now >= due) {
             self.renew(now);
         }
         while let Some(frame) = self.link.poll_transmit(now) {
@@ -55,22 +55,21 @@ impl PeerSender {
     }
 
     fn renew(&mut self, now: Duration) {
-        self.outlet.renew(now);
+        self.outlet.renew(self.link.evidence(), now);
         self.link.handle_renewal();
     }
 
     /// When the connection is to be replaced, unless the peer confirms something by then.
-    fn stuck_at(&self, now: Duration) -> Option<Duration> {
+    fn stuck_at(&self) -> Option<Duration> {
         if self.link.is_resting() {
             return None;
         }
-        let due = self.outlet.stuck_at(self.link.confirmed())?;
-        Some(if due <= now { due + self.link.grace() } else { due })
+        self.outlet.stuck_at(self.link.evidence())
     }
 
     /// When to [transmit](Self::transmit) again although nothing has come in.
     pub(crate) fn poll_timeout(&self, now: Duration) -> Option<Duration> {
-        [self.link.poll_timeout(now), self.stuck_at(now)].into_iter().flatten().min()
+        [self.link.poll_timeout(now), self.stuck_at()].into_iter().flatten().min()
     }
 
     /// Tells the application what has been given up, as far as it listens.

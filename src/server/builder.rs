@@ -10,17 +10,16 @@ use crate::envelope::Pid;
 use crate::feedback;
 use crate::frame::{ClusterId, Incarnation};
 use crate::key::{Keyring, SecretKey};
-use crate::link::Limits;
-use crate::output::MAX_BATCH;
+use crate::link::{FrameSizes, Limits};
 use crate::server::assembly::{Plan, Ways};
 use crate::server::{Mailbox, Server, StartError, keyring};
 use crate::transport::Outlet;
 use crate::transport::zmq::{Context, Destination, ZmqInlet, ZmqOutlet, ZmqWaker};
 use crate::wire::MAX_MESSAGE;
 
-/// How much a living peer is sent at first, and at least, before it has acknowledged any of it, in
-/// bytes. It is some frames.
-const INITIAL_WINDOW: usize = 1024 * 1024;
+/// How much a living peer takes at least, on its way or waiting for it, in bytes. It is some
+/// batches.
+const MIN_BACKLOG: usize = 1024 * 1024;
 
 /// How many envelopes an outbox or an inbox holds at the most.
 const MAX_CAPACITY: usize = 1 << 20;
@@ -112,7 +111,7 @@ impl<'a> Builder<'a> {
     /// How many bytes may be on their way to a peer, and wait for it while it is down: 8 MiB for
     /// each peer unless set. A message larger than that travels alone.
     ///
-    /// A peer that is up is sent less, at times: as much as it acknowledges within some
+    /// For a peer that is up it is less, at times: what the peer acknowledges within some
     /// milliseconds, but 1 MiB at least, so that no long queue is before what is sent next.
     ///
     /// The inbox holds as many bytes too, whatever its capacity.
@@ -155,7 +154,7 @@ impl<'a> Builder<'a> {
         })?;
         let keys = keyring::gather(self.config, self.pid, self.secret_key.as_ref())?.map(Arc::new);
         let context = Context::new();
-        let max_part = self.max_message.max(MAX_BATCH);
+        let max_part = FrameSizes::DEFAULT.max;
         let bound = ZmqInlet::bind(&context, url, max_part, keys.as_deref())
             .map_err(|source| StartError::Bind { url: url.to_owned(), source })?;
         self.start_bound(url, plan, &context, bound, keys.as_ref())
@@ -194,8 +193,9 @@ impl<'a> Builder<'a> {
         let Some(max_message) = max_message else {
             return Err(StartError::MaxMessage { bytes: self.max_message, most });
         };
-        let initial_window = INITIAL_WINDOW.min(self.window);
-        Ok(Limits { window: self.window, initial_window, max_message, heartbeat, peer_timeout })
+        let min_backlog = MIN_BACKLOG.min(self.window);
+        let (window, frames) = (self.window, FrameSizes::DEFAULT);
+        Ok(Limits { window, min_backlog, frames, max_message, heartbeat, peer_timeout })
     }
 
     fn start_bound(

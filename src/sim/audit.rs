@@ -61,6 +61,8 @@ struct Listener {
     missed: VecDeque<u64>,
     /// How many it missed that it need not be told of, and may be.
     excused: u64,
+    /// How many it was told of before they were due.
+    ahead: u64,
 }
 
 impl Audit {
@@ -228,20 +230,28 @@ impl Stream {
         }
         let listener = self.listeners.entry(at).or_default();
         listener.excused += excused;
-        listener.take_told(needed, at_the_end, at);
+        listener.take_told(needed, self.dropped.too_large, at_the_end, at);
     }
 }
 
 impl Listener {
-    /// It was told of what it needed to know. What it was told besides is excused, or comes later.
-    fn take_told(&mut self, needed: u64, at_the_end: bool, at: ProcessId) {
+    /// It was told of what it needed to know. What it was told besides is excused, or comes later:
+    /// of what is too large in a batch that was on its way to the process before, it is told at the
+    /// batch's beginning.
+    fn take_told(&mut self, needed: u64, too_large: u64, at_the_end: bool, at: ProcessId) {
+        let known = self.ahead.min(needed);
+        self.ahead -= known;
+        let needed = needed - known;
         let mut told = 0;
         while told < needed || at_the_end && !self.missed.is_empty() {
             let next = self.missed.pop_front();
             told += next.unwrap_or_else(|| panic!("{at} was told of {told} missed, not {needed}"));
         }
         let more = told - needed;
-        assert!(more <= self.excused, "{at} was told of {told} missed instead of {needed}");
-        self.excused -= more;
+        let excused = more.min(self.excused);
+        self.excused -= excused;
+        self.ahead += more - excused;
+        let most = if at_the_end { 0 } else { too_large };
+        assert!(self.ahead <= most, "{at} was told of {told} missed instead of {needed}");
     }
 }

@@ -10,6 +10,7 @@ use crate::envelope::Pid;
 use crate::frame::{Frame, Header, Payload};
 use crate::sim::is_traced;
 use crate::sim::plan::{Plan, up_to};
+use crate::wire::HEADER_LEN;
 
 /// How much longer than others a frame can be on its way that is overtaken or comes twice. Less
 /// than the peer timeout: a frame that is older than that is of no connection any more.
@@ -24,6 +25,8 @@ pub(super) struct Network {
     repeats: u32,
     detours: u32,
     delay: Duration,
+    /// In bytes per second.
+    rate: Option<u64>,
     roads: BTreeMap<Route, Road>,
     flights: BinaryHeap<Reverse<Flight>>,
     /// How many frames were ever given to the network.
@@ -47,6 +50,8 @@ struct Road {
     stalled_until: Duration,
     /// What waits for the road to be open, or for the server at its end to start.
     held: Vec<Frame>,
+    /// Until when the frames before take up the line.
+    busy_until: Duration,
     /// When the last frame that took no detour arrives.
     last: Duration,
 }
@@ -97,12 +102,13 @@ fn trace(now: Duration, what: &str, frame: &Frame) {
         Payload::Heartbeat => "heartbeat".to_owned(),
         Payload::Batch { envelopes, .. } => format!("batch of {envelopes}"),
         Payload::Single { msg, .. } => format!("single of {} bytes", msg.len()),
+        Payload::Fragment { whole, body } => format!("{} bytes of {whole:?}", body.len()),
         Payload::Goodbye => "goodbye".to_owned(),
     };
-    let Header { from, to, sequence, base, epoch, missed, wants_ack, settled, .. } = header;
+    let Header { from, to, position, base, epoch, missed, wants_ack, settled, .. } = header;
     let incarnation = header.incarnation.to_wire();
     eprintln!(
-        "{now:>12?} {what} {from} ({incarnation}) to {to}: {kind} {sequence:?} base {base:?} {epoch:?} \
+        "{now:>12?} {what} {from} ({incarnation}) to {to}: {kind} {position:?} base {base:?} {epoch:?} \
          missed {missed} {wants_ack:?} {settled:?}, {:?}",
         header.acknowledgement
     );
@@ -116,6 +122,7 @@ impl Network {
             repeats: plan.repeats,
             detours: plan.detours,
             delay: plan.delay,
+            rate: plan.rate,
             roads: BTreeMap::new(),
             flights: BinaryHeap::new(),
             departures: 0,
@@ -157,11 +164,19 @@ impl Network {
             let late = up_to(&mut self.rng, DETOUR);
             return self.depart(frame, now + late);
         }
-        let soon = now + up_to(&mut self.rng, self.delay);
+        let delay = up_to(&mut self.rng, self.delay);
+        let takes = self.time_on_line(&frame);
         let road = self.roads.entry(route(&frame)).or_default();
+        road.busy_until = road.busy_until.max(now) + takes;
+        let soon = road.busy_until + delay;
         road.last = road.last.max(soon);
         let at = road.last;
         self.depart(frame, at);
+    }
+
+    fn time_on_line(&self, frame: &Frame) -> Duration {
+        let bytes = (HEADER_LEN + frame.payload.len()) as u64;
+        self.rate.map_or(Duration::ZERO, |rate| Duration::from_micros(bytes * 1_000_000 / rate))
     }
 
     fn depart(&mut self, frame: Frame, at: Duration) {
@@ -222,7 +237,8 @@ impl Network {
 
     /// The socket that sends on this road was replaced: what it still held is gone.
     pub(super) fn renew(&mut self, route: Route) {
-        self.roads.entry(route).or_default().held.clear();
+        let road = self.roads.entry(route).or_default();
+        road.held.clear();
     }
 
     pub(super) fn cut(&mut self, route: Route, until: Duration) {
@@ -249,11 +265,13 @@ impl Network {
         self.repeats = 0;
         self.detours = 0;
         self.delay = Duration::from_millis(5);
+        self.rate = None;
         let mut flights = std::mem::take(&mut self.flights).into_vec();
         flights.retain(|Reverse(flight)| flight.at < now + Duration::from_millis(20));
         self.flights = flights.into();
         for road in self.roads.values_mut() {
             road.cut_until = Duration::ZERO;
+            road.busy_until = road.busy_until.min(now);
             road.last = road.last.min(now);
             if !road.stalled_until.is_zero() {
                 road.stalled_until = now;

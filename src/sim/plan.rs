@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::link::Limits;
+use crate::link::{FrameSizes, Limits};
 
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,6 +62,13 @@ const FAULTS: [Fault; 14] = [
     Fault::Flood,
 ];
 
+/// The largest message that any server takes, in bytes.
+pub(super) const LARGEST: usize = 3_000;
+
+/// How large the frames of a cluster can be: all messages need several, or some, or none.
+const FRAMES: [FrameSizes; 3] =
+    [FrameSizes { min: 100, max: 400 }, FrameSizes { min: 400, max: 4_000 }, FrameSizes::DEFAULT];
+
 /// The windows of a cluster, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Windows {
@@ -110,6 +117,10 @@ pub(super) struct Plan {
     pub(super) idle_timeout: Option<Duration>,
     /// Whether one of the applications does not read its inbox while it waits for the end.
     pub(super) joins_unread: bool,
+    /// How large the frames are.
+    pub(super) frames: FrameSizes,
+    /// What a line carries, in bytes per second, if that is bounded.
+    pub(super) rate: Option<u64>,
     /// How much feedback the channel between the threads of a server holds.
     pub(super) feedback: usize,
 }
@@ -141,6 +152,8 @@ impl Plan {
             idle_timeout: (rng.u32(..6) == 0).then(|| millis(rng, &[1_500, 2_000, 6_000])),
             joins_unread: rng.u32(..4) == 0,
             feedback: pick(rng, &[1, 2, 8]) as usize,
+            frames: FRAMES[rng.usize(..FRAMES.len())],
+            rate: [None, None, None, Some(100_000), Some(10_000)][rng.usize(..5)],
         }
     }
 }
@@ -150,14 +163,21 @@ fn draw_window(rng: &mut Rng) -> usize {
 }
 
 /// The bounds of one server, which may differ from those of its peers.
-pub(super) fn draw_limits(rng: &mut Rng, windows: Windows) -> Limits {
-    let window = match windows {
+pub(super) fn draw_limits(rng: &mut Rng, plan: &Plan) -> Limits {
+    let window = match plan.windows {
         Windows::Same(window) => window,
         Windows::Various => draw_window(rng),
     };
-    let max_message = [120, 400, 3_000][rng.usize(..3)];
-    let initial_window = window / [1, 2, 4][rng.usize(..3)];
-    Limits { window, initial_window, max_message, heartbeat: HEARTBEAT, peer_timeout: PEER_TIMEOUT }
+    let max_message = [120, 400, LARGEST as u32][rng.usize(..3)];
+    let min_backlog = window / [1, 2, 4][rng.usize(..3)];
+    Limits {
+        window,
+        min_backlog,
+        frames: plan.frames,
+        max_message,
+        heartbeat: HEARTBEAT,
+        peer_timeout: PEER_TIMEOUT,
+    }
 }
 
 /// A time up to this one.

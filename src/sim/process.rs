@@ -43,6 +43,8 @@ pub(super) struct Process {
     pub(super) pid: Pid,
     pub(super) id: ProcessId,
     pub(super) limits: Limits,
+    /// Whether it is not the first process of its server.
+    pub(super) has_predecessor: bool,
     output: Thread<Output, output::Wait>,
     input: Thread<Input, input::Wait>,
     feedback: FeedbackWire,
@@ -123,6 +125,7 @@ impl Process {
             pid,
             id,
             limits,
+            has_predecessor: false,
             output: Thread::new(output, now),
             input: Thread::new(input, now),
             feedback: FeedbackWire {

@@ -1,5 +1,6 @@
 //! The servers, the network between them, and what befalls both.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -9,12 +10,12 @@ use crate::sim::audit::{Audit, ProcessId};
 use crate::sim::is_traced;
 use crate::sim::network::{Network, Traffic};
 use crate::sim::plan::{
-    Fault, HEARTBEAT, LINGER, PEER_TIMEOUT, Plan, WallClock, Windows, draw_limits, up_to,
+    Fault, HEARTBEAT, LARGEST, LINGER, PEER_TIMEOUT, Plan, WallClock, Windows, draw_limits, up_to,
 };
 use crate::sim::process::{NEVER, Process};
 
-/// How long it takes to deliver an envelope after the last fault, at most: a window may hold only
-/// one.
+/// How long it takes to deliver one frame after another after the last fault, at most: a window may
+/// hold only one.
 const EACH: Duration = Duration::from_millis(20);
 
 /// How long what one fault does lasts, at most. Longer than the peer timeout.
@@ -30,6 +31,8 @@ pub(super) struct World {
     pub(super) processes: Vec<Process>,
     /// When the servers without a process start one.
     starts: Vec<(Pid, Duration)>,
+    /// Who has ever started.
+    started: BTreeSet<Pid>,
     /// The smallest and the largest incarnation there was.
     ids: (ProcessId, ProcessId),
     pub(super) next_fault: Duration,
@@ -68,6 +71,7 @@ impl World {
             plan,
             audit: Audit::default(),
             processes: Vec::new(),
+            started: BTreeSet::new(),
             ids: (1_000, 1_000),
             next_fault: Duration::ZERO,
             mood: Mood::Chaos,
@@ -93,7 +97,8 @@ impl World {
         }
         self.network.traffic = Traffic::default();
         let pending = self.pending() + self.unsent() * self.plan.servers as usize;
-        let deadline = self.now + self.recovery() + EACH * u32::try_from(pending).unwrap();
+        let frames = u32::try_from(pending * (1 + LARGEST / self.plan.frames.min)).unwrap();
+        let deadline = self.now + self.recovery() + EACH * frames;
         assert!(self.run_until(deadline, Self::is_quiet), "not settled:\n{}", self.describe());
         self.check_traffic(pending);
     }
@@ -106,7 +111,7 @@ impl World {
         let slow = faults.contains(&Fault::Stick) || faults.contains(&Fault::Usurp);
         let ending = self.processes.iter().any(|process| !process.is_open());
         let slow = slow || ending || *clock == WallClock::SetBack;
-        if slow { PEER_TIMEOUT * 2 } else { HEARTBEAT * 2 }
+        if slow { PEER_TIMEOUT * 3 } else { HEARTBEAT * 2 }
     }
 
     /// Without anything to do, the servers exchange heartbeats and nothing else.
@@ -289,8 +294,9 @@ impl World {
         if is_traced() {
             eprintln!("{:>12?} {id} starts as {pid}", self.now);
         }
-        let limits = draw_limits(&mut self.rng, self.plan.windows);
+        let limits = draw_limits(&mut self.rng, &self.plan);
         let mut process = Process::start(pid, id, limits, &self.plan, self.now);
+        process.has_predecessor = !self.started.insert(pid);
         if self.mood == Mood::Calm {
             process.app.calm_down(self.now);
         }
@@ -302,14 +308,14 @@ impl World {
 
     /// The incarnation of a process that starts. One that usurps an address has the larger one.
     fn draw_id(&mut self, pid: Pid) -> ProcessId {
-        let (smallest, max_message) = &mut self.ids;
+        let (smallest, largest) = &mut self.ids;
         let alone = !self.processes.iter().any(|process| process.pid == pid);
         if self.plan.clock == WallClock::SetBack && alone && self.rng.bool() {
             *smallest -= 1;
             return *smallest;
         }
-        *max_message += 1;
-        *max_message
+        *largest += 1;
+        *largest
     }
 
     /// Of several processes with one pid, only the newest goes on.

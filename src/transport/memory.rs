@@ -55,14 +55,14 @@ impl Outlet for MemoryOutlet {
         self.tell(Sent::Frame(frame))
     }
 
-    fn stuck_at(&self, confirmed: Duration) -> Option<Duration> {
-        Some(self.renewal.due(confirmed))
+    fn stuck_at(&self, evidence: Duration) -> Option<Duration> {
+        Some(self.renewal.due(evidence))
     }
 
-    fn renew(&mut self, now: Duration) {
+    fn renew(&mut self, evidence: Duration, now: Duration) {
         // A network that has gone carries nothing anyway.
         let _ = self.tell(Sent::Renewed);
-        self.renewal.handle_renewal(now);
+        self.renewal.handle_renewal(evidence, now);
     }
 
     fn handle_pause(&mut self, pause: Duration) {

@@ -2,28 +2,39 @@
 
 use std::time::Duration;
 
-/// Decides when a connection counts as stuck: nothing confirms that the peer hears through it, for
-/// longer than a healthy one needs. A libzmq socket can be stuck for good, and nothing else shows
-/// it.
+/// How often the wait for another connection is doubled at most: one that is stuck for good must not
+/// stay for long.
+const DOUBLINGS: u32 = 2;
+
+/// Decides when a connection counts as stuck: nothing speaks for it, for longer than a healthy one
+/// needs. A libzmq socket can be stuck for good, and nothing else shows it.
+///
+/// Each replacement that brought nothing doubles the wait for the next: it may be the way that is
+/// slow, and a new connection then only sends the same again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Renewal {
     /// When the connection was made.
     renewed: Duration,
     patience: Duration,
+    /// How many connections before this one brought nothing, one after the other.
+    fruitless: u32,
 }
 
 impl Renewal {
     pub(super) fn new(heartbeat: Duration, peer_timeout: Duration, now: Duration) -> Self {
         let patience = (heartbeat * 3).max(peer_timeout * 3 / 5);
-        Self { renewed: now, patience }
+        Self { renewed: now, patience, fruitless: 0 }
     }
 
-    /// When the connection is to be replaced, if nothing is confirmed after `confirmed`.
-    pub(super) fn due(&self, confirmed: Duration) -> Duration {
-        confirmed.max(self.renewed) + self.patience
+    /// When the connection is to be replaced, if nothing speaks for it after the last `evidence`.
+    pub(super) fn due(&self, evidence: Duration) -> Duration {
+        let doublings = if evidence > self.renewed { 0 } else { self.fruitless };
+        evidence.max(self.renewed) + self.patience * (1 << doublings)
     }
 
-    pub(super) fn handle_renewal(&mut self, now: Duration) {
+    pub(super) fn handle_renewal(&mut self, evidence: Duration, now: Duration) {
+        self.fruitless =
+            if evidence > self.renewed { 0 } else { DOUBLINGS.min(self.fruitless + 1) };
         self.renewed = now;
     }
 
@@ -47,12 +58,32 @@ mod tests {
     }
 
     #[test]
-    fn it_counts_from_the_last_confirmation_the_renewal_or_the_pause() {
+    fn it_counts_from_the_last_evidence_the_renewal_or_the_pause() {
         let mut renewal = Renewal::new(at(1_000), at(5_000), at(0));
         assert_eq!(renewal.due(at(500)), at(3_500));
-        renewal.handle_renewal(at(4_000));
+        renewal.handle_renewal(at(500), at(4_000));
         assert_eq!(renewal.due(at(500)), at(7_000));
         renewal.handle_pause(at(100));
         assert_eq!(renewal.due(at(500)), at(7_100));
+    }
+
+    #[test]
+    fn each_renewal_that_brings_nothing_doubles_the_wait_twice() {
+        let mut renewal = Renewal::new(at(1_000), at(5_000), at(0));
+        let mut now = at(0);
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            let due = renewal.due(at(0));
+            waits.push(due.saturating_sub(now).as_secs());
+            now = due;
+            renewal.handle_renewal(at(0), now);
+        }
+        assert_eq!(waits, [3, 6, 12, 12, 12]);
+        // The peer began to be heard, or hears this server again.
+        assert_eq!(renewal.due(now + at(1)), now + at(3_001));
+        renewal.handle_renewal(now + at(1), now + at(3_001));
+        assert_eq!(renewal.due(now + at(1)), now + at(6_001));
+        renewal.handle_renewal(now + at(1), now + at(6_001));
+        assert_eq!(renewal.due(now + at(1)), now + at(12_001));
     }
 }

@@ -75,18 +75,20 @@ impl Head {
     }
 }
 
-/// How many envelopes the body of a batch holds; none if it is damaged. What passes here can be
-/// taken apart by [`Envelopes`] without a remainder.
-pub(super) fn count_envelopes(mut body: &[u8]) -> Option<u32> {
+/// How many envelopes the body of a batch holds, and the length of the longest message, in bytes;
+/// none if it is damaged. What passes here can be taken apart by [`Envelopes`] without a remainder.
+pub(super) fn measure_envelopes(mut body: &[u8]) -> Option<(u32, u32)> {
     let mut envelopes = 0_u32;
+    let mut largest = 0;
     let mut before = 0;
     while !body.is_empty() {
         let (head, rest) = Head::read(body, before)?;
         body = &rest[head.length..];
         before = head.msg_id;
+        largest = largest.max(head.length);
         envelopes = envelopes.checked_add(1)?;
     }
-    Some(envelopes)
+    Some((envelopes, u32::try_from(largest).ok()?))
 }
 
 /// A batch in the making.
@@ -94,6 +96,8 @@ pub(super) fn count_envelopes(mut body: &[u8]) -> Option<u32> {
 pub(crate) struct Batch {
     body: Vec<u8>,
     envelopes: u32,
+    /// The length of the longest message, in bytes.
+    largest: u32,
     /// The id of the last envelope.
     before: i64,
     /// How large the last one became, as a guess at the next.
@@ -103,19 +107,21 @@ pub(crate) struct Batch {
 impl Batch {
     /// Adds an envelope, which must not be larger than [`LONGEST`].
     pub(crate) fn push(&mut self, envelope: &Envelope) {
-        debug_assert!(envelope.msg.len() <= LONGEST);
+        self.append(envelope.to == Recipient::Broadcast, envelope.msg_id, &envelope.msg);
+    }
+
+    #[inline]
+    fn append(&mut self, broadcast: bool, msg_id: i64, msg: &[u8]) {
+        debug_assert!(msg.len() <= LONGEST);
         if self.envelopes == 0 {
             self.body.reserve(self.last);
         }
-        let head = Head {
-            broadcast: envelope.to == Recipient::Broadcast,
-            msg_id: envelope.msg_id,
-            length: envelope.msg.len(),
-        };
+        let head = Head { broadcast, msg_id, length: msg.len() };
         head.write(&mut self.body, self.before);
-        self.body.extend_from_slice(&envelope.msg);
-        self.before = envelope.msg_id;
+        self.body.extend_from_slice(msg);
+        self.before = msg_id;
         self.envelopes += 1;
+        self.largest = self.largest.max(u32::try_from(msg.len()).unwrap_or(u32::MAX));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -127,13 +133,57 @@ impl Batch {
     pub(crate) fn take(&mut self) -> Payload {
         let mut body = std::mem::take(&mut self.body);
         let envelopes = std::mem::take(&mut self.envelopes);
+        let largest = std::mem::take(&mut self.largest);
         self.before = 0;
         self.last = body.len();
         if body.len() < body.capacity() / 2 {
             body.shrink_to_fit();
         }
-        Payload::Batch { envelopes, body: body.into() }
+        Payload::Batch { envelopes, largest, body: body.into() }
     }
+}
+
+/// Consecutive envelopes of a payload, of which all or none exceed a size.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) payload: Payload,
+    pub(crate) exceeds: bool,
+}
+
+/// Takes a payload apart into the envelopes of `max` bytes at most and the larger ones, in their
+/// order.
+pub(crate) fn runs_by_size(payload: Payload, max: u32) -> Vec<Run> {
+    let Payload::Batch { body, .. } = payload else {
+        let exceeds = payload.len() > max as usize;
+        return vec![Run { payload, exceeds }];
+    };
+    let mut runs = Vec::new();
+    let mut run = Batch::default();
+    let mut exceeds = false;
+    let mut rest = Unpacking { body, at: 0, before: 0 };
+    while let Some((head, msg)) = rest.next() {
+        if (head.length > max as usize) != exceeds && !run.is_empty() {
+            runs.push(Run { payload: run.take(), exceeds });
+        }
+        exceeds = head.length > max as usize;
+        run.append(head.broadcast, head.msg_id, &msg);
+    }
+    if !run.is_empty() {
+        runs.push(Run { payload: run.take(), exceeds });
+    }
+    runs
+}
+
+/// The envelopes of several batches as one.
+pub(crate) fn join(batches: impl IntoIterator<Item = Payload>) -> Payload {
+    let mut joined = Batch::default();
+    for batch in batches {
+        let mut rest = Unpacking { body: batch.into_body(), at: 0, before: 0 };
+        while let Some((head, msg)) = rest.next() {
+            joined.append(head.broadcast, head.msg_id, &msg);
+        }
+    }
+    joined.take()
 }
 
 /// The envelopes of a payload, one after the other, as slices of its body.
@@ -166,7 +216,7 @@ impl Envelopes {
         let rest = match payload {
             Payload::Batch { body, .. } => Rest::Batch(Unpacking { body, at: 0, before: 0 }),
             Payload::Single { to, msg_id, msg } => Rest::Single(Some((to, msg_id, msg))),
-            Payload::Heartbeat | Payload::Goodbye => Rest::Single(None),
+            Payload::Heartbeat | Payload::Goodbye | Payload::Fragment { .. } => Rest::Single(None),
         };
         Self { from, to, rest }
     }

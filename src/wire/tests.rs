@@ -42,10 +42,25 @@ fn payload(to: Pid) -> impl Strategy<Value = Payload> {
     prop_oneof![
         Just(Payload::Heartbeat),
         Just(Payload::Goodbye),
-        Just(Payload::Batch { envelopes: 0, body: Bytes::new() }),
+        Just(Payload::Batch { envelopes: 0, largest: 0, body: Bytes::new() }),
         single,
         envelopes(Pid::new(1), to).prop_map(|envelopes| batch(&envelopes)),
     ]
+}
+
+/// A payload or a piece of it, and where it begins.
+fn piece(to: Pid) -> impl Strategy<Value = (Payload, u32)> {
+    (payload(to), any::<(u32, usize)>()).prop_map(|(payload, (offset, max))| {
+        if payload.len() < 2 {
+            return (payload, 0);
+        }
+        let offset = offset as usize % payload.len();
+        (payload.piece(offset, max % payload.len()), offset as u32)
+    })
+}
+
+fn position() -> impl Strategy<Value = Position> {
+    (sequence(), any::<u32>()).prop_map(|(sequence, offset)| Position { sequence, offset })
 }
 
 fn sequence() -> impl Strategy<Value = Sequence> {
@@ -55,9 +70,10 @@ fn sequence() -> impl Strategy<Value = Sequence> {
 prop_compose! {
     fn acknowledgement()(
         of in any::<u64>(),
-        next in sequence(),
+        next in position(),
         gap in any::<u32>(),
         silence in any::<u32>(),
+        delay in any::<u32>(),
         intake in prop_oneof![Just(Intake::Open), Just(Intake::Closed), Just(Intake::Ended)],
     ) -> Acknowledgement {
         Acknowledgement {
@@ -66,6 +82,7 @@ prop_compose! {
             nack: Epoch::from_wire(gap),
             silence: Silence::from_wire(silence),
             intake,
+            delay: Stamp::from_wire(delay),
         }
     }
 }
@@ -81,6 +98,7 @@ prop_compose! {
         max_message in any::<u32>(),
         wants_ack in prop_oneof![Just(false), Just(true)],
         settled in prop_oneof![Just(false), Just(true)],
+        stamp in any::<u32>(),
         acknowledgement in acknowledgement(),
     ) -> Header {
         Header {
@@ -88,12 +106,13 @@ prop_compose! {
             from: Pid::new(pids.0),
             to: Pid::new(pids.1),
             incarnation: Incarnation::from_wire(incarnation).unwrap(),
-            sequence: places.0.max(places.1),
+            position: Position::start_of(places.0.max(places.1)),
             base: places.0.min(places.1),
             epoch: Epoch::from_wire(epoch).unwrap(),
             missed,
             max_message,
             wants_ack,
+            stamp: Stamp::from_wire(stamp),
             settled,
             acknowledgement,
         }
@@ -102,7 +121,10 @@ prop_compose! {
 
 fn frame() -> impl Strategy<Value = Frame> {
     header().prop_flat_map(|header| {
-        payload(header.to).prop_map(move |payload| Frame { header, payload })
+        piece(header.to).prop_map(move |(payload, offset)| {
+            let position = Position { offset, ..header.position };
+            Frame { header: Header { position, ..header }, payload }
+        })
     })
 }
 
@@ -136,12 +158,54 @@ proptest! {
     }
 
     #[test]
-    fn a_truncated_batch_is_no_frame(envelopes in envelopes(Pid::new(1), Pid::new(2)), header in header()) {
+    fn a_truncated_batch_is_no_batch(envelopes in envelopes(Pid::new(1), Pid::new(2)), header in header()) {
         let frame = Frame { header, payload: batch(&envelopes) };
         let (header, body) = encode(&frame);
-        for length in 0..body.len() {
-            prop_assert_eq!(decode(&header, body.slice(..length)), Err(DecodeError::Body));
+        prop_assert_eq!(decode(&header, Bytes::new()), Err(DecodeError::Body));
+        for length in 1..body.len() {
+            let frame = decode(&header, body.slice(..length));
+            let fragment = matches!(frame, Ok(Frame { payload: Payload::Fragment { .. }, .. }));
+            prop_assert!(fragment);
         }
+    }
+
+    #[test]
+    fn the_pieces_of_a_payload_make_it_up_again(payload in payload(Pid::new(2)), max in 1..60_usize) {
+        let (mut body, mut whole) = (Vec::new(), None);
+        while body.len() < payload.len() {
+            let piece = payload.piece(body.len(), max);
+            prop_assert!((1..=max).contains(&piece.len()));
+            body.extend_from_slice(piece.body());
+            if let Payload::Fragment { whole: claimed, .. } = piece {
+                prop_assert_eq!(*whole.get_or_insert(claimed), claimed);
+            } else {
+                prop_assert_eq!(&piece, &payload);
+            }
+        }
+        let Some(whole) = whole else { return Ok(()) };
+        prop_assert_eq!(assemble(whole, body.clone().into()), Some(payload));
+        body.pop();
+        prop_assert_eq!(assemble(whole, body.into()), None);
+    }
+
+    #[test]
+    fn a_batch_is_taken_apart_by_size(envelopes in envelopes(Pid::new(1), Pid::new(2)), max in 0..40_u32) {
+        let ends = (Pid::new(1), Pid::new(2));
+        let runs = runs_by_size(batch(&envelopes), max);
+        for (run, next) in runs.iter().zip(&runs[1..]) {
+            prop_assert_ne!(run.exceeds, next.exceeds);
+        }
+        let mut back = Vec::new();
+        for run in &runs {
+            let of_run: Vec<_> = Envelopes::new(run.payload.clone(), ends.0, ends.1).collect();
+            prop_assert!(!of_run.is_empty());
+            prop_assert!(of_run.iter().all(|e| (e.msg.len() > max as usize) == run.exceeds));
+            back.extend(of_run);
+        }
+        prop_assert_eq!(&back, &envelopes);
+        let small: Vec<_> = envelopes.into_iter().filter(|e| e.msg.len() <= max as usize).collect();
+        let kept = runs.into_iter().filter(|run| !run.exceeds).map(|run| run.payload);
+        prop_assert_eq!(join(kept), batch(&small));
     }
 
     /// What passes as a frame in spite of the damage is taken apart completely.
@@ -166,6 +230,33 @@ proptest! {
     fn noise_is_no_frame(header in prop::collection::vec(any::<u8>(), 0..200), body in bytes(100)) {
         prop_assert!(decode(&header, body).is_err());
     }
+}
+
+#[test]
+fn another_version_is_told_from_damage_however_long_its_header_is() {
+    for length in [4, 104, HEADER_LEN, 200] {
+        let mut header = vec![0; length];
+        header[..4].copy_from_slice(b"rcl\x01");
+        assert_eq!(decode(&header, Bytes::new()), Err(DecodeError::Version(1)));
+    }
+}
+
+#[test]
+fn a_fragment_within_its_payload_is_the_only_one_there_is() {
+    let decode_at = |offset: u32, body: &'static [u8], len: u32| {
+        let payload = Payload::Fragment {
+            whole: Whole { kind: WholeKind::Batch { envelopes: 1 }, len },
+            body: Bytes::from_static(body),
+        };
+        let position = Position { offset, ..any_header().position };
+        let header = encode_header(&Header { position, ..any_header() }, &payload);
+        decode(&header, payload.into_body()).map(|frame| frame.payload.len())
+    };
+    assert_eq!(decode_at(7, b"abc", 10), Ok(3));
+    assert_eq!(decode_at(8, b"abc", 10), Err(DecodeError::Body));
+    assert_eq!(decode_at(u32::MAX, b"abc", 10), Err(DecodeError::Body));
+    assert_eq!(decode_at(3, b"", 10), Err(DecodeError::Body));
+    assert_eq!(decode_at(1, b"abc", 3), Err(DecodeError::Body));
 }
 
 #[test]
@@ -194,8 +285,8 @@ fn ids_that_count_up_or_stay_the_same_are_not_sent() {
 
 #[test]
 fn an_id_of_the_unused_kind_is_refused() {
-    assert_eq!(count_envelopes(&[0b010, 0, 0, 0]), Some(1));
-    assert_eq!(count_envelopes(&[0b110, 0, 0, 0]), None);
+    assert_eq!(measure_envelopes(&[0b010, 0, 0, 0]), Some((1, 0)));
+    assert_eq!(measure_envelopes(&[0b110, 0, 0, 0]), None);
 }
 
 #[test]
@@ -216,12 +307,13 @@ fn any_header() -> Header {
         from: Pid::new(1),
         to: Pid::new(2),
         incarnation: Incarnation::draw(),
-        sequence: place,
+        position: Position::start_of(place),
         base: place,
         epoch: Epoch::FIRST,
         missed: 0,
         max_message: 100,
         wants_ack: false,
+        stamp: Stamp::ZERO,
         settled: false,
         acknowledgement: Acknowledgement::NONE,
     }

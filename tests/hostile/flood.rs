@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::forged::{Header, SINGLE, batch_of_one};
 use crate::siege::{Reach, Siege};
 use crate::support::load::EndOnDrop;
-use crate::victim::{Order, WINDOW};
+use crate::victim::Order;
 use crate::zmtp::{introduce, part};
 
 /// How long a flood lasts at least.
@@ -118,11 +118,12 @@ fn a_flood_does_not_hide_that_a_peer_is_silent() {
 fn messages_above_the_limit_end_their_connection_alone() {
     Siege::each(|siege| {
         let socket = siege.attacker(siege.insider(), zmq::DEALER);
-        let header = Header { kind: SINGLE, ..Header::default() }.bytes();
-        let too_large = vec![0; 2 * WINDOW];
+        // More than any frame has, and any message of the victim.
+        let too_large = vec![0; (1 << 20) + 1];
+        let too_large = Header { kind: SINGLE, ..Header::default() }.before(too_large);
         for _ in 0..10 {
             let known = siege.await_report(|_| true).rejected;
-            socket.send_multipart([&header, &too_large], 0).unwrap();
+            socket.send_multipart(&too_large, 0).unwrap();
             siege.assert_serving();
             // What else is on the connection goes with it. The next one is heard again.
             siege.await_report(|report| {

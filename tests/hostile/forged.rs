@@ -22,7 +22,18 @@ pub struct Header {
     pub gap: u32,
     pub silence: u32,
     pub largest: u32,
+    /// The acknowledgement: how many bytes of the payload expected have come.
+    pub next_offset: u32,
+    /// Where in its payload the frame begins.
+    pub offset: u32,
+    /// Of the payload.
+    pub length: u32,
+    pub stamp: u32,
+    pub delay: u32,
 }
+
+/// The header's length in bytes.
+pub const LENGTH: usize = 120;
 
 pub const BATCH: u8 = 1;
 pub const SINGLE: u8 = 2;
@@ -53,13 +64,18 @@ impl Default for Header {
             gap: 0,
             silence: u32::MAX,
             largest: u32::MAX,
+            next_offset: 0,
+            offset: 0,
+            length: 0,
+            stamp: 0,
+            delay: 0,
         }
     }
 }
 
 impl Header {
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = b"rcl\x01".to_vec();
+        let mut bytes = b"rcl\x02".to_vec();
         bytes.extend([self.kind, self.flags, 0, 0]);
         bytes.extend(self.cluster.to_le_bytes());
         bytes.extend(self.from.to_le_bytes());
@@ -76,9 +92,16 @@ impl Header {
         bytes.extend(self.gap.to_le_bytes());
         bytes.extend(self.silence.to_le_bytes());
         bytes.extend(self.largest.to_le_bytes());
-        bytes.extend([0; 4]);
-        assert_eq!(bytes.len(), 104);
+        for last in [self.next_offset, self.offset, self.length, self.stamp, self.delay] {
+            bytes.extend(last.to_le_bytes());
+        }
+        assert_eq!(bytes.len(), LENGTH);
         bytes
+    }
+
+    /// A frame with the whole of a payload.
+    pub fn before(self, body: Vec<u8>) -> [Vec<u8>; 2] {
+        [Self { length: body.len() as u32, ..self }.bytes(), body]
     }
 
     /// The header with other bytes at this offset of the table.
@@ -97,8 +120,7 @@ pub fn envelope(length: u32, msg: &[u8]) -> Vec<u8> {
 
 /// A well-formed batch of one envelope.
 pub fn batch_of_one(header: Header, msg: &[u8]) -> [Vec<u8>; 2] {
-    let header = Header { kind: BATCH, envelopes: 1, ..header };
-    [header.bytes(), envelope(msg.len() as u32, msg)]
+    Header { kind: BATCH, envelopes: 1, ..header }.before(envelope(msg.len() as u32, msg))
 }
 
 /// The incarnation that a header says, if it is from this server.

@@ -9,7 +9,8 @@ use crate::siege::{Reach, Siege};
 fn lies() -> Vec<Vec<Vec<u8>>> {
     let heartbeat = Header::default();
     let kind = |kind| Header { kind, ..heartbeat };
-    let batch = |envelopes| Header { kind: BATCH, envelopes, ..heartbeat }.bytes();
+    let batch = |envelopes| Header { kind: BATCH, envelopes, ..heartbeat };
+    let piece = |offset, length| Header { kind: SINGLE, offset, length, ..heartbeat }.bytes();
     let edges = [0, u64::MAX, u64::MAX - 1, 1 << 63];
     let headers = [
         heartbeat.with(0, b"RCL"),
@@ -33,27 +34,35 @@ fn lies() -> Vec<Vec<Vec<u8>>> {
         Header { msg_id: 1, ..heartbeat }.bytes(),
         Header { msg_id: 1, ..kind(BATCH) }.bytes(),
         Header { envelopes: 1, ..kind(SINGLE) }.bytes(),
-        heartbeat.with(100, &[1]),
+        heartbeat.with(108, &[1]),
+        kind(GOODBYE).with(104, &[1]),
+        piece(0, 1),
+        piece(1, 0),
+        piece(u32::MAX, u32::MAX),
     ];
     let sequences = edges.map(|sequence| Header { sequence, ..heartbeat }.bytes());
     let bases = edges.map(|base| Header { base, sequence: base, ..heartbeat }.bytes());
     let nexts = edges.map(|next| Header { next, ..heartbeat }.bytes());
     let one = envelope(2, b"ab");
     let with_bodies = vec![
-        vec![heartbeat.bytes(), b"body".to_vec()],
-        vec![kind(GOODBYE).bytes(), b"body".to_vec()],
-        vec![batch(u32::MAX), vec![]],
-        vec![batch(u32::MAX), one.clone()],
-        vec![batch(0), one.clone()],
-        vec![batch(2), one.clone()],
-        vec![batch(1), one[..11].to_vec()],
-        vec![batch(1), one[..13].to_vec()],
-        vec![batch(1), [&one[..], b"c"].concat()],
-        vec![batch(1), envelope(1, b"ab")],
-        vec![batch(1), envelope(3, b"ab")],
-        vec![batch(1), envelope(u32::MAX >> 1, b"ab")],
-        vec![batch(2), [one, envelope(u32::MAX >> 1, b"")].concat()],
-        vec![batch(1_000_000), envelope(0, b"").repeat(80_000)],
+        heartbeat.before(b"body".to_vec()).to_vec(),
+        kind(GOODBYE).before(b"body".to_vec()).to_vec(),
+        batch(u32::MAX).before(vec![]).to_vec(),
+        batch(u32::MAX).before(one.clone()).to_vec(),
+        batch(0).before(one.clone()).to_vec(),
+        batch(2).before(one.clone()).to_vec(),
+        batch(1).before(one[..11].to_vec()).to_vec(),
+        batch(1).before(one[..13].to_vec()).to_vec(),
+        batch(1).before([&one[..], b"c"].concat()).to_vec(),
+        batch(1).before(envelope(1, b"ab")).to_vec(),
+        batch(1).before(envelope(3, b"ab")).to_vec(),
+        batch(1).before(envelope(u32::MAX >> 1, b"ab")).to_vec(),
+        batch(2).before([one, envelope(u32::MAX >> 1, b"")].concat()).to_vec(),
+        batch(1_000_000).before(envelope(0, b"").repeat(80_000)).to_vec(),
+        vec![piece(8, 10), b"abc".to_vec()],
+        vec![piece(u32::MAX, 10), b"abc".to_vec()],
+        vec![piece(1, 3), b"abc".to_vec()],
+        vec![piece(0, 2), b"abc".to_vec()],
     ];
     let alone = headers.into_iter().chain(sequences).chain(bases).chain(nexts);
     alone.map(|header| vec![header]).chain(with_bodies).collect()
@@ -111,7 +120,8 @@ fn a_refusal_says_why() {
         let right = Header::default();
         let wrong = [
             (Header { kind: 9, ..right }.bytes(), Rejection::Malformed),
-            (right.with(3, &[2]), Rejection::Version(2)),
+            (right.with(3, &[1]), Rejection::Version(1)),
+            (right.with(3, &[3]), Rejection::Version(3)),
             (Header { cluster: 1, ..right }.bytes(), Rejection::OtherCluster),
             (Header { to: 4, ..right }.bytes(), Rejection::OtherRecipient(Pid::new(4))),
         ];

@@ -1,6 +1,6 @@
 //! ZMTP done right, with nonsense inside.
 
-use crate::forged::Header;
+use crate::forged::{Header, LENGTH};
 use crate::garbage::throw;
 use crate::siege::{Reach, Siege};
 use crate::zmtp::introduction;
@@ -16,9 +16,9 @@ fn nonsense() -> Vec<Message> {
         vec![vec![], vec![]],
         vec![vec![], right.clone()],
         vec![b"hello".to_vec()],
-        vec![bytes(104)],
-        vec![bytes(104), bytes(1_000)],
-        vec![right[..103].to_vec()],
+        vec![bytes(LENGTH)],
+        vec![bytes(LENGTH), bytes(1_000)],
+        vec![right[..LENGTH - 1].to_vec()],
         vec![[&right[..], &[0]].concat()],
         vec![right.clone(), vec![], vec![]],
         vec![right.clone(), right.clone(), right.clone()],

@@ -98,6 +98,21 @@ impl Machines {
         self.ip(from, &[&neighbour[..], &["nud", "permanent"]].concat()).unwrap();
     }
 
+    /// Has the line carry no more than so many bits a second, each way, as a modem does: what comes
+    /// faster waits in its queue, and is lost where that is full.
+    pub fn limit(&self, bits: u64) -> Result<(), String> {
+        let tbf = format!("qdisc add dev veth root tbf rate {bits}bit burst 32kb latency 400ms");
+        let tbf: Vec<_> = tbf.split(' ').collect();
+        (0..2).try_for_each(|side| self.tc(side, &tbf).map(drop))
+    }
+
+    /// How many bytes this machine has sent to the other, with all that surrounds them.
+    pub fn sent_bytes(&self, from: usize) -> u64 {
+        let path = "/sys/class/net/veth/statistics/tx_bytes";
+        let told = run("ip", &["netns", "exec", &self.names[from], "cat", path]).unwrap();
+        told.trim().parse().unwrap()
+    }
+
     /// Makes the network between the machines a bad one, as far as this kernel can.
     pub fn impair(&self) -> Result<Impairment, String> {
         let netem = ["qdisc", "add", "dev", "veth", "root", "netem", "loss", "5%", "delay"];

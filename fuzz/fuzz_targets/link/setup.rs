@@ -37,6 +37,8 @@ pub struct Setup {
     idles: bool,
     /// Whether there is a third server in the configuration, which never starts.
     pub has_absentee: bool,
+    /// Whether most messages need several frames.
+    has_small_frames: bool,
     /// Whether letters may come later than a peer timeout, as if a process that was replaced still
     /// ran.
     pub has_ghosts: bool,
@@ -56,7 +58,8 @@ impl Setup {
             .peer_timeout(PEER_TIMEOUT);
         let tuning = Tuning {
             incarnation,
-            initial_window: WINDOW / 4,
+            min_backlog: WINDOW / 4,
+            max_frame: if self.has_small_frames { [100, 700] } else { [1 << 14, 1 << 20] },
             feedback_capacity: usize::from(self.feedback % 4) + 1,
         };
         Process::start_tuned(&builder, tuning, now).expect("the limits fit together")

@@ -7,8 +7,8 @@ use crossbeam_channel::{bounded, unbounded};
 
 use crate::envelope::Envelope;
 use crate::event::EventChannel;
-use crate::frame::{Acknowledgement, Epoch, Incarnation, Sequence};
-use crate::link::{Ends, Incoming, Limits};
+use crate::frame::{Acknowledgement, Epoch, Incarnation, Position, Sequence, Stamp};
+use crate::link::{Ends, FrameSizes, Incoming, Limits};
 use crate::wire::Batch;
 
 use super::*;
@@ -103,7 +103,8 @@ fn incoming(window: usize) -> Incoming {
     };
     let limits = Limits {
         window,
-        initial_window: window,
+        min_backlog: window,
+        frames: FrameSizes::DEFAULT,
         max_message: 1_000,
         heartbeat: HEARTBEAT,
         peer_timeout: PEER_TIMEOUT,
@@ -168,12 +169,13 @@ pub(super) fn header(sequence: u64) -> Header {
         from: PEER,
         to: OWN,
         incarnation: Incarnation::from_wire(8).unwrap(),
-        sequence: Sequence::from_wire(sequence).unwrap(),
+        position: Position::start_of(Sequence::from_wire(sequence).unwrap()),
         base: Sequence::FIRST,
         epoch: Epoch::FIRST,
         missed: 0,
         max_message: 1_000,
         wants_ack: false,
+        stamp: Stamp::ZERO,
         settled: false,
         acknowledgement: Acknowledgement::NONE,
     }

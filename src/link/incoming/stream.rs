@@ -3,31 +3,68 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::frame::{Acknowledgement, Epoch, Header, Incarnation, Payload, Sequence};
-use crate::link::FRAME_OVERHEAD;
+use crate::frame::{
+    Acknowledgement, Epoch, Header, Incarnation, Payload, Position, Sequence, Stamp, Whole,
+    WholeKind,
+};
+use crate::link::incoming::assembly::Assembly;
+use crate::link::{FRAME_OVERHEAD, Limits};
+
+/// The largest batch that is taken, in bytes, whatever the largest message is: more than any server
+/// gathers.
+const MAX_BATCH: u32 = 1 << 20;
 
 /// What is known of the one process that is listened to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Stream {
     pub(super) incarnation: Incarnation,
-    /// The frame that comes next.
-    pub(super) expected: Sequence,
+    /// What comes next.
+    pub(super) expected: Position,
     /// The epoch in which frames were seen beyond the one expected.
     pub(super) nack: Option<Epoch>,
-    /// The epoch in which a frame was turned away for want of room, until there is room again.
-    pub(super) overflow: Option<Epoch>,
+    /// What was turned away for want of room, until there is room again.
+    pub(super) overflow: Option<Overflow>,
     /// In order, and not in the inbox yet.
     pub(super) arrivals: VecDeque<Arrival>,
+    /// The payload of which some has come.
+    assembly: Option<Assembly>,
     /// What the arrivals cost, in bytes.
     pub(super) bytes: usize,
     /// How many envelopes of the first arrival have entered the inbox.
     pub(super) entered: usize,
     pub(super) received_ack: Acknowledgement,
+    /// How long the last frame that asked for an acknowledgement was on its way, by two clocks.
+    pub(super) delay: Stamp,
     pub(super) max_message: u32,
     pub(super) settled: bool,
 }
 
-/// A frame that came in order, waiting to enter the inbox.
+/// A payload that found no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Overflow {
+    pub(super) epoch: Epoch,
+    /// What it costs.
+    bytes: usize,
+}
+
+/// What became of a frame that goes on where the last one ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Its payload is among the arrivals.
+    Whole,
+    /// There is more to come of its payload.
+    Part,
+    /// There is no room for its payload.
+    NoRoom,
+    /// It is of another payload than the frames before it, whose beginning has not come.
+    Gap,
+    /// It is the last of a payload that is not what its frames said,
+    Malformed,
+    /// or has a message that is too large.
+    TooLarge,
+}
+
+/// A payload that came in order, waiting to enter the inbox.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Arrival {
     pub(crate) sequence: Sequence,
@@ -62,13 +99,15 @@ impl Stream {
         let entered = known.filter(|known| known.next == expected).map_or(0, |known| known.entered);
         Self {
             incarnation: header.incarnation,
-            expected,
+            expected: Position::start_of(expected),
             nack: None,
             overflow: None,
             arrivals: VecDeque::new(),
+            assembly: None,
             bytes: 0,
             entered,
             received_ack: header.acknowledgement,
+            delay: Stamp::ZERO,
             max_message: header.max_message,
             settled: header.settled,
         }
@@ -76,37 +115,139 @@ impl Stream {
 
     /// What to remember of the process, which is replaced now.
     pub(super) fn replace(self, now: Duration) -> Replaced {
-        let (next, entered) = (self.next(), self.entered);
+        let (next, entered) = (self.next().sequence, self.entered);
         Replaced { incarnation: self.incarnation, at: now, next, entered }
     }
 
     /// Turns back what has not entered the inbox.
     pub(super) fn clear(&mut self) {
-        self.expected = self.next();
+        self.expected = Position::start_of(self.next().sequence);
         self.arrivals.clear();
+        self.assembly = None;
         self.bytes = 0;
         self.entered = 0;
         self.nack = None;
         self.overflow = None;
     }
 
-    /// All before this has entered the inbox.
-    pub(super) fn next(&self) -> Sequence {
-        self.arrivals.front().map_or(self.expected, |arrival| arrival.sequence)
+    /// All before this has come, and what comes next.
+    pub(super) fn next(&self) -> Position {
+        let front = self.arrivals.front();
+        front.map_or(self.expected, |arrival| Position::start_of(arrival.sequence))
     }
 
-    /// Takes the frame expected, if there is room: a peer has one window, and one frame of any
-    /// size.
-    pub(super) fn take(&mut self, arrival: Arrival, window: usize) -> bool {
-        let bytes = arrival.bytes();
-        if !self.arrivals.is_empty() && self.bytes + bytes > window {
-            return false;
+    /// Nothing before this can still come.
+    pub(super) fn skip_to(&mut self, base: Sequence) {
+        if self.expected.sequence < base {
+            self.expected = Position::start_of(base);
+            self.assembly = None;
         }
-        self.expected = arrival.sequence.next();
+    }
+
+    /// Whether all of the frame has come before.
+    pub(super) fn has(&self, header: &Header, payload: &Payload) -> bool {
+        let Position { sequence, offset } = header.position;
+        if sequence != self.expected.sequence {
+            return sequence < self.expected.sequence;
+        }
+        let Payload::Fragment { whole, body } = payload else { return false };
+        let end = offset as usize + body.len();
+        end <= self.expected.offset as usize && self.goes_on(header, *whole)
+    }
+
+    /// Whether a fragment of this whole is of the payload of which some has come.
+    fn goes_on(&self, header: &Header, whole: Whole) -> bool {
+        self.assembly.as_ref().is_some_and(|assembly| assembly.is_of(whole, header.missed))
+    }
+
+    /// Takes a frame that goes on where the last one ended, if there is room for its payload: a
+    /// peer has one window, and one payload of any size.
+    pub(super) fn take(&mut self, header: &Header, payload: Payload, limits: &Limits) -> Taken {
+        match payload {
+            Payload::Fragment { whole, body } => self.take_fragment(header, whole, &body, limits),
+            whole if !self.has_room(whole.len(), limits.window) => {
+                self.turn_away(header, whole.len())
+            }
+            whole => self.complete(header, whole),
+        }
+    }
+
+    fn take_fragment(
+        &mut self,
+        header: &Header,
+        whole: Whole,
+        body: &[u8],
+        limits: &Limits,
+    ) -> Taken {
+        if !self.goes_on(header, whole) {
+            self.assembly = None;
+            self.expected.offset = 0;
+            if header.position.offset > 0 {
+                return Taken::Gap;
+            }
+            if !self.has_room(whole.len as usize, limits.window) {
+                return self.turn_away(header, whole.len as usize);
+            }
+        }
+        let assembly = self.assembly.get_or_insert_with(|| Assembly::new(whole, header.missed));
+        self.expected.offset = assembly.append(header.position.offset, body);
         self.nack = None;
-        self.bytes += bytes;
+        if self.expected.offset < whole.len {
+            return Taken::Part;
+        }
+        let refused = match self.assembly.take().and_then(Assembly::finish) {
+            Some(payload) if exceeds(&payload, limits.max_message) => Taken::TooLarge,
+            Some(payload) => return self.complete(header, payload),
+            None => Taken::Malformed,
+        };
+        self.expected.offset = 0;
+        refused
+    }
+
+    /// Whether there is room for a payload of so many bytes.
+    fn has_room(&self, bytes: usize, window: usize) -> bool {
+        self.arrivals.is_empty() || self.bytes + bytes + FRAME_OVERHEAD <= window
+    }
+
+    fn turn_away(&mut self, header: &Header, bytes: usize) -> Taken {
+        self.overflow = Some(Overflow { epoch: header.epoch, bytes });
+        Taken::NoRoom
+    }
+
+    fn complete(&mut self, header: &Header, payload: Payload) -> Taken {
+        let sequence = header.position.sequence;
+        let arrival =
+            Arrival { sequence, wants_ack: header.wants_ack, missed: header.missed, payload };
+        self.expected = Position::start_of(sequence.next());
+        self.assembly = None;
+        self.nack = None;
+        self.bytes += arrival.bytes();
         self.arrivals.push_back(arrival);
-        debug_assert!(self.bytes <= window || self.arrivals.len() == 1);
+        Taken::Whole
+    }
+
+    /// Whether there is room again, and not just a little, for what was turned away. The peer is
+    /// asked for it.
+    pub(super) fn makes_room(&mut self, window: usize) -> bool {
+        let room =
+            |overflow: &Overflow| self.bytes <= window / 2 && self.has_room(overflow.bytes, window);
+        let Some(overflow) = self.overflow.filter(room) else { return false };
+        self.overflow = None;
+        self.nack = Some(overflow.epoch);
         true
+    }
+}
+
+/// Whether a payload has a message of more than `max` bytes, or may have to be held whole although
+/// it is too large.
+pub(super) fn exceeds(payload: &Payload, max: u32) -> bool {
+    match payload {
+        Payload::Single { msg, .. } => msg.len() > max as usize,
+        Payload::Batch { largest, .. } => *largest > max,
+        Payload::Fragment { whole, .. } => match whole.kind {
+            WholeKind::Single { .. } => whole.len > max,
+            WholeKind::Batch { .. } => whole.len > max.max(MAX_BATCH),
+        },
+        Payload::Heartbeat | Payload::Goodbye => false,
     }
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::envelope::Pid;
-use crate::frame::{ClusterId, Epoch, Sequence};
+use crate::frame::{ClusterId, Epoch, Position, Sequence, Stamp};
+use crate::link::FrameSizes;
 
 const PEER: u64 = 8;
 
@@ -21,7 +22,8 @@ fn incoming(window: usize) -> Incoming {
     };
     let limits = Limits {
         window,
-        initial_window: window,
+        min_backlog: window,
+        frames: FrameSizes::DEFAULT,
         max_message: 100,
         heartbeat: at(1_000),
         peer_timeout: at(5_000),
@@ -35,19 +37,20 @@ fn header(incarnation: u64, sequence: u64) -> Header {
         from: Pid::new(2),
         to: Pid::new(1),
         incarnation: Incarnation::from_wire(incarnation).unwrap(),
-        sequence: Sequence::from_wire(sequence).unwrap(),
+        position: Position::start_of(Sequence::from_wire(sequence).unwrap()),
         base: Sequence::FIRST,
         epoch: Epoch::FIRST,
         missed: 0,
         max_message: 100,
         wants_ack: false,
+        stamp: Stamp::ZERO,
         settled: false,
         acknowledgement: Acknowledgement::NONE,
     }
 }
 
 fn batch(sequence: u64) -> Frame {
-    let payload = Payload::Batch { envelopes: 2, body: Bytes::from_static(&[0; 100]) };
+    let payload = Payload::Batch { envelopes: 2, largest: 46, body: Bytes::from_static(&[0; 100]) };
     Frame { header: header(PEER, sequence), payload }
 }
 
@@ -76,11 +79,17 @@ fn an_acknowledgement_waits_for_company_unless_it_is_wanted_at_once() {
     assert_eq!(incoming.poll_timeout(), Some(at(12)));
     incoming.handle_timeout(at(12));
     let heard = incoming.poll_status().unwrap();
-    assert_eq!((heard.ack_timing, heard.ack_to_send.next.to_wire()), (AckTiming::Immediate, 2));
+    assert_eq!(
+        (heard.ack_timing, heard.ack_to_send.next.sequence.to_wire()),
+        (AckTiming::Immediate, 2)
+    );
     assert_eq!(incoming.takes(urgent(batch(2)), 13), None);
     incoming.pop(at(14));
     let heard = incoming.poll_status().unwrap();
-    assert_eq!((heard.ack_timing, heard.ack_to_send.next.to_wire()), (AckTiming::Immediate, 3));
+    assert_eq!(
+        (heard.ack_timing, heard.ack_to_send.next.sequence.to_wire()),
+        (AckTiming::Immediate, 3)
+    );
 }
 
 #[test]
@@ -147,7 +156,10 @@ fn what_finds_no_room_is_asked_for_when_half_the_window_is_free() {
     assert_eq!(incoming.poll_status(), None);
     incoming.pop(at(5));
     let heard = incoming.poll_status().unwrap();
-    assert_eq!((heard.ack_timing, heard.ack_to_send.next.to_wire()), (AckTiming::Immediate, 3));
+    assert_eq!(
+        (heard.ack_timing, heard.ack_to_send.next.sequence.to_wire()),
+        (AckTiming::Immediate, 3)
+    );
     assert_eq!(heard.ack_to_send.nack, Some(Epoch::FIRST));
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{ACKNOWLEDGE_WITHIN, Incoming};
+use crate::frame::Stamp;
 use crate::link::{AckTiming, PeerStatus};
 
 impl Incoming {
@@ -25,6 +26,9 @@ impl Incoming {
         self.told_at = now;
         self.acknowledge_at = self.acknowledge_at.map(|_| now + ACKNOWLEDGE_WITHIN);
         self.unacknowledged = 0;
+        if let Some(stream) = &mut self.stream {
+            stream.delay = Stamp::ZERO;
+        }
         for replaced in &mut self.replaced {
             replaced.at = now;
         }

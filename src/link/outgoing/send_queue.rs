@@ -1,47 +1,90 @@
 //! What was accepted for a peer and is not settled yet.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use bytes::Bytes;
 
 use crate::event::Reason;
-use crate::frame::{Payload, Sequence};
+use crate::frame::{Payload, Position, Sequence};
 use crate::link::FRAME_OVERHEAD;
 use crate::stats::{Dropped, PeerStats};
+use crate::wire::{Run, join, runs_by_size};
 
-/// The frames of one stream that are not acknowledged, in order, and the accounts of all there
+/// The payloads of one stream that are not acknowledged, in order, and the accounts of all there
 /// were.
 ///
 /// ```text
-///   acknowledged │      in flight       │   queued    │
-///   ─────────────┼──────────────────────┼─────────────┼── sequence ──►
-///               base     ▲            sent          end
-///                      cursor, which a gap sets back to base
+///   acknowledged │       in flight        │   queued    │
+///   ─────────────┼────────────────────────┼─────────────┼── position ──►
+///               base      ▲             sent           end
+///                       cursor, which a gap sets back to what is acknowledged
 /// ```
+///
+/// A payload larger than a frame goes out in pieces, as large as a frame is at that time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SendQueue {
-    frames: VecDeque<Queued>,
-    /// The sequence of the first frame.
+    payloads: VecDeque<Queued>,
+    /// The sequence of the first payload.
     base: Sequence,
-    /// How many frames have been sent since the last time the sender went back.
-    cursor: usize,
-    /// How many frames have ever been sent.
-    sent: usize,
-    /// Envelopes given up since the last frame was queued.
+    /// How much of the first payload the peer has, in bytes.
+    partial: usize,
+    /// What comes next, since the last time the sender went back.
+    cursor: Cursor,
+    /// What has ever been sent.
+    sent: Cursor,
+    /// How many payloads count as sent again, since the last time the sender went back.
+    repeated: usize,
+    /// What the payloads before the cursor take of the window, in bytes.
+    before_cursor: usize,
+    /// Envelopes given up since the last payload was queued.
     missed: u64,
     dropped: VecDeque<(Payload, Reason)>,
     pub(super) counts: Counts,
 }
 
-/// A frame that is not acknowledged yet.
+/// A place in the queue: in front of which payload, or how far in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Cursor {
+    index: usize,
+    /// In bytes, less than the payload has.
+    offset: usize,
+}
+
+impl Cursor {
+    /// The first payload has gone.
+    fn shift(&mut self) {
+        *self = match self.index.checked_sub(1) {
+            Some(index) => Self { index, ..*self },
+            None => Self::default(),
+        };
+    }
+}
+
+/// A payload that is not acknowledged yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Queued {
-    pub(super) payload: Payload,
+struct Queued {
+    payload: Payload,
     /// Envelopes given up right before it.
-    pub(super) missed: u64,
+    missed: u64,
 }
 
 impl Queued {
+    /// What it takes of the window.
+    fn bytes(&self) -> usize {
+        self.payload.len() + FRAME_OVERHEAD
+    }
+}
+
+/// What one frame takes along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) payload: Payload,
+    /// Envelopes given up right before the payload that it is of.
+    pub(super) missed: u64,
+}
+
+impl Piece {
     /// What it takes of the window.
     pub(super) fn bytes(&self) -> usize {
         self.payload.len() + FRAME_OVERHEAD
@@ -64,10 +107,13 @@ pub(super) struct Counts {
 impl SendQueue {
     pub(super) fn new() -> Self {
         Self {
-            frames: VecDeque::new(),
+            payloads: VecDeque::new(),
             base: Sequence::FIRST,
-            cursor: 0,
-            sent: 0,
+            partial: 0,
+            cursor: Cursor::default(),
+            sent: Cursor::default(),
+            repeated: 0,
+            before_cursor: 0,
             missed: 0,
             dropped: VecDeque::new(),
             counts: Counts::default(),
@@ -75,17 +121,32 @@ impl SendQueue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.payloads.is_empty()
     }
 
     /// Whether nothing but a goodbye is left.
     pub(super) fn holds_no_envelopes(&self) -> bool {
-        self.frames.iter().all(|queued| queued.payload == Payload::Goodbye)
+        self.payloads.iter().all(|queued| queued.payload == Payload::Goodbye)
     }
 
     /// Whether something is sent and not acknowledged.
     pub(super) fn is_in_flight(&self) -> bool {
-        self.sent > 0
+        self.sent > Cursor::default()
+    }
+
+    /// Whether something is still to be sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.cursor.index < self.payloads.len()
+    }
+
+    /// What the peer has not acknowledged, in bytes.
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.counts.window_bytes - self.partial
+    }
+
+    /// How much was sent since the sender went back last, and is not acknowledged, in bytes.
+    pub(super) fn flight(&self) -> usize {
+        (self.before_cursor + self.cursor.offset).saturating_sub(self.partial)
     }
 
     /// Whether envelopes were given up of which the peer has not been told.
@@ -98,100 +159,188 @@ impl SendQueue {
         self.base
     }
 
-    /// The sequence of the frame to be sent next.
-    pub(super) fn next(&self) -> Sequence {
-        self.base.plus(self.cursor)
+    /// Where the frame to be sent next begins.
+    pub(super) fn next(&self) -> Position {
+        self.position(self.cursor)
     }
 
-    /// The sequence after the last frame that was ever sent.
-    pub(super) fn end_of_sent(&self) -> Sequence {
-        self.base.plus(self.sent)
+    /// Behind all that was ever sent.
+    pub(super) fn end_of_sent(&self) -> Position {
+        self.position(self.sent)
     }
 
-    /// The largest payload on its way, in bytes.
-    pub(super) fn largest_in_flight(&self) -> usize {
-        let in_flight = self.frames.iter().take(self.sent);
-        in_flight.map(|queued| queued.payload.len()).max().unwrap_or(0)
+    fn position(&self, cursor: Cursor) -> Position {
+        let offset = u32::try_from(cursor.offset).unwrap_or(u32::MAX);
+        Position { sequence: self.base.plus(cursor.index), offset }
     }
 
-    /// Adds a frame at the end.
+    /// Adds a payload at the end.
     pub(super) fn push(&mut self, payload: Payload) {
-        let queued = Queued { payload, missed: std::mem::take(&mut self.missed) };
+        let queued = Queued { payload, missed: mem::take(&mut self.missed) };
         self.counts.queued += queued.payload.envelopes();
         self.counts.window_bytes += queued.bytes();
-        self.frames.push_back(queued);
+        self.payloads.push_back(queued);
     }
 
-    /// Adds a frame without envelopes, which tells the peer how many it has missed.
+    /// Adds a payload without envelopes, which tells the peer how many it has missed.
     pub(super) fn push_marker(&mut self) {
         self.push(marker());
     }
 
-    /// The next frame to send, which counts as sent from here on.
-    pub(super) fn take_next(&mut self) -> Option<Queued> {
-        let queued = self.frames.get(self.cursor)?.clone();
+    /// What the next piece takes of the window, if it has `max` bytes at most beside its header.
+    pub(super) fn next_bytes(&self, max: usize) -> Option<usize> {
+        let queued = self.payloads.get(self.cursor.index)?;
+        Some((queued.payload.len() - self.cursor.offset).min(max) + FRAME_OVERHEAD)
+    }
+
+    /// The next piece to send, of `max` bytes at most, which counts as sent from here on.
+    pub(super) fn take_next(&mut self, max: usize) -> Option<Piece> {
+        let Cursor { index, offset } = self.cursor;
+        let queued = self.payloads.get(index)?;
+        let piece = Piece { payload: queued.payload.piece(offset, max), missed: queued.missed };
         let envelopes = queued.payload.envelopes();
-        if self.cursor < self.sent {
-            self.counts.resent += envelopes;
+        let end = offset + piece.payload.len();
+        if end < queued.payload.len() {
+            self.cursor.offset = end;
         } else {
-            self.sent = self.cursor + 1;
+            self.before_cursor += queued.bytes();
+            self.cursor = Cursor { index: index + 1, offset: 0 };
+        }
+        self.count(index, offset, envelopes);
+        self.sent = self.sent.max(self.cursor);
+        Some(piece)
+    }
+
+    /// Counts the envelopes of a payload that is sent from `offset` on.
+    fn count(&mut self, index: usize, offset: usize, envelopes: u64) {
+        if (Cursor { index, offset }) < self.sent {
+            if index >= self.repeated {
+                self.repeated = index + 1;
+                self.counts.resent += envelopes;
+            }
+        } else if offset == 0 {
             self.counts.queued -= envelopes;
             self.counts.in_flight += envelopes;
             self.counts.sent += envelopes;
         }
-        self.cursor += 1;
-        Some(queued)
     }
 
     /// Sends again all that is not acknowledged.
     pub(super) fn go_back(&mut self) {
-        self.cursor = 0;
+        self.cursor = Cursor { index: 0, offset: self.partial };
+        self.before_cursor = 0;
+        self.repeated = 0;
     }
 
-    /// All before `next` has entered the peer's inbox.
-    pub(super) fn acknowledge(&mut self, next: Sequence) {
-        while self.base < next {
-            let Some(front) = self.frames.pop_front() else { return };
-            self.base = self.base.next();
-            self.cursor = self.cursor.saturating_sub(1);
-            self.sent = self.sent.saturating_sub(1);
-            self.counts.window_bytes -= front.bytes();
-            self.counts.in_flight -= front.payload.envelopes();
-            self.counts.acknowledged += front.payload.envelopes();
+    /// Another process speaks for the peer, which has nothing of what its predecessor had in part.
+    pub(super) fn forget_partial(&mut self) {
+        self.partial = 0;
+        self.go_back();
+    }
+
+    /// The peer misses what comes from `next` on. It may have had more of the first payload before,
+    /// which it could not keep.
+    pub(super) fn lose_partial(&mut self, next: Position) {
+        if next.sequence == self.base {
+            self.partial = self.partial.min(next.offset as usize);
         }
+    }
+
+    /// All before `next` has come. Returns how many bytes of the window that is.
+    pub(super) fn acknowledge(&mut self, next: Position) -> usize {
+        let mut bytes = 0;
+        while self.base < next.sequence {
+            let Some(front) = self.pop() else { return bytes };
+            bytes += front.bytes() - mem::take(&mut self.partial);
+        }
+        let partial = next.offset as usize;
+        let len = self.payloads.front().map_or(0, |first| first.payload.len());
+        if self.base == next.sequence && (self.partial + 1..len).contains(&partial) {
+            bytes += partial - self.partial;
+            self.partial = partial;
+            self.cursor = self.cursor.max(Cursor { index: 0, offset: partial });
+        }
+        bytes
+    }
+
+    /// Takes out the first payload, which is acknowledged.
+    fn pop(&mut self) -> Option<Queued> {
+        let front = self.payloads.pop_front()?;
+        self.base = self.base.next();
+        if self.cursor.index > 0 {
+            self.before_cursor -= front.bytes();
+        }
+        self.cursor.shift();
+        self.sent.shift();
+        self.repeated = self.repeated.saturating_sub(1);
+        self.counts.window_bytes -= front.bytes();
+        self.counts.in_flight -= front.payload.envelopes();
+        self.counts.acknowledged += front.payload.envelopes();
+        Some(front)
     }
 
     /// The peer takes nothing more: all that it has not acknowledged is given up.
     pub(super) fn drop_all(&mut self) {
-        self.base = self.base.plus(self.frames.len());
-        self.cursor = 0;
-        self.sent = 0;
+        self.base = self.base.plus(self.payloads.len());
+        self.forget_partial();
+        self.sent = Cursor::default();
         self.missed = 0;
         self.counts.window_bytes = 0;
         self.counts.queued = 0;
         self.counts.in_flight = 0;
-        for queued in std::mem::take(&mut self.frames) {
+        for queued in mem::take(&mut self.payloads) {
             self.give_up(queued.payload, Reason::InboxClosed);
         }
     }
 
-    /// Gives up every frame that `is_too_large`. The peer is told at the place where it would have
-    /// come.
-    pub(super) fn drop_too_large(&mut self, is_too_large: impl Fn(&Payload) -> bool) {
-        for index in 0..self.frames.len() {
-            let queued = &mut self.frames[index];
-            if !is_too_large(&queued.payload) {
-                continue;
-            }
-            let payload = std::mem::replace(&mut queued.payload, marker());
-            queued.missed += payload.envelopes();
-            self.counts.window_bytes -= payload.len();
-            let in_flight = index < self.sent;
-            let counts = &mut self.counts;
-            let count = if in_flight { &mut counts.in_flight } else { &mut counts.queued };
-            *count -= payload.envelopes();
-            self.give_up(payload, Reason::TooLarge);
+    /// Gives up every envelope with a message above `max_message` bytes. The peer is told at the
+    /// place where it would have come, or at the beginning of a batch that has been sent before.
+    /// Returns whether there was any.
+    pub(super) fn drop_too_large(&mut self, max_message: u32) -> bool {
+        let exceeds = |queued: &Queued| is_too_large(&queued.payload, max_message);
+        if !self.payloads.iter().any(exceeds) {
+            return false;
         }
+        self.forget_partial();
+        // What the peer may have in part is now something else, as far as it was sent.
+        let begun = self.sent.index + usize::from(self.sent.offset > 0);
+        self.sent = Cursor { index: begun, offset: 0 };
+        for (index, queued) in mem::take(&mut self.payloads).into_iter().enumerate() {
+            if exceeds(&queued) {
+                self.counts.window_bytes -= queued.bytes();
+                self.requeue_without(queued, max_message, index < begun);
+            } else {
+                self.payloads.push_back(queued);
+            }
+        }
+        true
+    }
+
+    /// Queues what is left of a payload without what is too large in it. What has been sent keeps
+    /// its place in the stream.
+    fn requeue_without(&mut self, queued: Queued, max_message: u32, was_sent: bool) {
+        let mut missed = queued.missed;
+        let mut kept = Vec::new();
+        for Run { payload, exceeds } in runs_by_size(queued.payload, max_message) {
+            if exceeds {
+                missed += payload.envelopes();
+                let counts = &mut self.counts;
+                let count = if was_sent { &mut counts.in_flight } else { &mut counts.queued };
+                *count -= payload.envelopes();
+                self.give_up(payload, Reason::TooLarge);
+            } else {
+                let missed = if was_sent { 0 } else { mem::take(&mut missed) };
+                kept.push(Queued { payload, missed });
+            }
+        }
+        if was_sent {
+            let payload = join(kept.into_iter().map(|queued| queued.payload));
+            kept = vec![Queued { payload, missed }];
+        } else if missed > 0 {
+            kept.push(Queued { payload: marker(), missed });
+        }
+        self.counts.window_bytes += kept.iter().map(Queued::bytes).sum::<usize>();
+        self.payloads.extend(kept);
     }
 
     /// Gives up what was never queued, and tells the peer with the next frame that it missed this.
@@ -221,7 +370,7 @@ impl SendQueue {
 
     /// What is left, in order.
     pub(super) fn into_payloads(self) -> impl Iterator<Item = Payload> {
-        self.frames.into_iter().map(|queued| queued.payload)
+        self.payloads.into_iter().map(|queued| queued.payload)
     }
 
     /// The accounts, as the application sees them.
@@ -241,7 +390,16 @@ impl SendQueue {
     }
 }
 
-/// A frame that only says how many envelopes are missing before it.
+/// Whether a peer that takes no messages above `max_message` bytes would not take all of it.
+pub(super) fn is_too_large(payload: &Payload, max_message: u32) -> bool {
+    match payload {
+        Payload::Batch { largest, .. } => *largest > max_message,
+        Payload::Single { msg, .. } => msg.len() > max_message as usize,
+        Payload::Heartbeat | Payload::Goodbye | Payload::Fragment { .. } => false,
+    }
+}
+
+/// A payload that only says how many envelopes are missing before it.
 fn marker() -> Payload {
-    Payload::Batch { envelopes: 0, body: Bytes::new() }
+    Payload::Batch { envelopes: 0, largest: 0, body: Bytes::new() }
 }

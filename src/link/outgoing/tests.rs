@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::envelope::Pid;
-use crate::frame::{ClusterId, Incarnation, Sequence};
+use crate::frame::{ClusterId, Incarnation, Position, Sequence};
+use crate::link::FrameSizes;
 
 const OWN: u64 = 7;
 const PEER: u64 = 8;
@@ -23,7 +24,8 @@ fn outgoing() -> Outgoing {
     };
     let limits = Limits {
         window: 1_000,
-        initial_window: 1_000,
+        min_backlog: 1_000,
+        frames: FrameSizes::DEFAULT,
         max_message: 100,
         heartbeat: at(1_000),
         peer_timeout: at(5_000),
@@ -32,14 +34,14 @@ fn outgoing() -> Outgoing {
 }
 
 fn batch() -> Payload {
-    Payload::Batch { envelopes: 2, body: Bytes::from_static(&[0; 100]) }
+    Payload::Batch { envelopes: 2, largest: 46, body: Bytes::from_static(&[0; 100]) }
 }
 
 /// The peer was heard and says it has all before `next`.
 fn heard(millis: u64, next: u64) -> PeerStatus {
     let received_ack = Acknowledgement {
         of: Incarnation::from_wire(OWN),
-        next: Sequence::from_wire(next).unwrap(),
+        next: Position::start_of(Sequence::from_wire(next).unwrap()),
         silence: Silence::new(at(0)),
         ..Acknowledgement::NONE
     };
@@ -59,7 +61,7 @@ fn heard(millis: u64, next: u64) -> PeerStatus {
 fn sent(outgoing: &mut Outgoing, millis: u64) -> Vec<u64> {
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(millis)));
     let in_stream = frames.filter(|frame| frame.payload != Payload::Heartbeat);
-    in_stream.map(|frame| frame.header.sequence.to_wire()).collect()
+    in_stream.map(|frame| frame.header.position.sequence.to_wire()).collect()
 }
 
 #[test]
@@ -106,6 +108,7 @@ fn a_peer_that_does_not_confirm_holds_nobody_up_after_the_timeout() {
     assert_eq!(outgoing.room(100, at(5_001)), Room::Refuse(Reason::PeerDown));
     // Whoever waits for room is woken then.
     outgoing.handle_renewal();
+    (0..4).for_each(|probe| drop(sent(&mut outgoing, 4_300 + 2_000 * probe)));
     sent(&mut outgoing, 4_400);
     assert_eq!(outgoing.poll_timeout(at(4_400)), Some(at(5_001)));
 }
@@ -119,7 +122,7 @@ fn a_pause_of_this_process_is_not_held_against_the_peer() {
     }
     outgoing.handle_pause(at(60_000));
     assert_eq!(outgoing.room(100, at(65_000)), Room::Wait);
-    assert_eq!(outgoing.confirmed(), at(60_001));
+    assert_eq!(outgoing.evidence(), at(60_001));
     assert_eq!(outgoing.room(100, at(65_001)), Room::Refuse(Reason::PeerDown));
 }
 
@@ -183,12 +186,12 @@ fn only_a_heartbeat_of_its_own_asks_for_an_acknowledgement() {
     assert_eq!(wants_ack(&mut outgoing, 1), Some(false));
     outgoing.push(batch());
     assert_eq!(sent(&mut outgoing, 2), [1]);
-    assert_eq!(wants_ack(&mut outgoing, 1_001), None);
-    assert_eq!(wants_ack(&mut outgoing, 1_002), Some(true));
+    assert_eq!(wants_ack(&mut outgoing, 151), None);
+    assert_eq!(wants_ack(&mut outgoing, 152), Some(true));
     outgoing
-        .handle_status(&PeerStatus { ack_timing: AckTiming::Immediate, ..heard(1_003, 1) })
+        .handle_status(&PeerStatus { ack_timing: AckTiming::Immediate, ..heard(153, 1) })
         .unwrap();
-    assert_eq!(wants_ack(&mut outgoing, 1_003), Some(false));
+    assert_eq!(wants_ack(&mut outgoing, 153), Some(false));
 }
 
 #[test]
@@ -229,13 +232,17 @@ fn the_last_words_for_the_process_before_silence_nobody() {
 }
 
 #[test]
-fn an_acknowledgement_is_asked_for_twice_a_congestion_window() {
+fn an_acknowledgement_is_asked_for_each_quarter_of_the_congestion_window_and_at_its_end() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
     (0..4).for_each(|_| outgoing.push(batch()));
     outgoing.say_goodbye();
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
     let asks: Vec<bool> = frames.map(|frame| frame.header.wants_ack).collect();
-    // Each takes more than a fifth of it, and less than a quarter.
-    assert_eq!(asks, [false, false, true, false, true]);
+    // Each takes more than a fifth of it, and less than a quarter, and it has no room for a fifth.
+    assert_eq!(asks, [false, true, false, true]);
+    assert_eq!(outgoing.poll_transmit(at(3)), None);
+    outgoing.handle_status(&heard(4, 2)).unwrap();
+    let goodbye = outgoing.poll_transmit(at(4)).unwrap();
+    assert_eq!((goodbye.payload, goodbye.header.wants_ack), (Payload::Goodbye, true));
 }

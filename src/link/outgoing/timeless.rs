@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::send_queue::Counts;
-use super::{Outgoing, Peer};
+use super::{CongestionWindow, Outgoing, Peer};
 use crate::frame::Incarnation;
 use crate::link::PeerStatus;
 
@@ -14,7 +14,9 @@ impl Outgoing {
         self.confirmed = now;
         self.peer.heard_at = now;
         self.unasked = 0;
-        self.congestion.on_retransmit();
+        self.up_since = now;
+        self.congestion = CongestionWindow::new(self.limits.frames, self.limits.window);
+        self.probe.handle_progress(now);
         let Counts { queued, in_flight, window_bytes, .. } = self.queue.counts;
         self.queue.counts = Counts { queued, in_flight, window_bytes, ..Counts::default() };
     }

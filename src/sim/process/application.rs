@@ -90,6 +90,8 @@ impl Process {
                     world.audit.give_up(peer, Record::of(&envelope), reason, own);
                 }
                 Event::Rejected { reason: Rejection::Conflict(_), .. } => {}
+                // It was for the one before, which took larger messages.
+                Event::Rejected { reason: Rejection::TooLarge(_), .. } if self.has_predecessor => {}
                 Event::Rejected { reason, .. } => panic!("{} rejects: {reason}", self.id),
                 event => self.standings.see(&event),
             }

@@ -76,17 +76,17 @@ impl Outlet for ZmqOutlet {
         Ok(())
     }
 
-    fn stuck_at(&self, confirmed: Duration) -> Option<Duration> {
-        Some(self.renewal.due(confirmed))
+    fn stuck_at(&self, evidence: Duration) -> Option<Duration> {
+        Some(self.renewal.due(evidence))
     }
 
     /// When the process has no room for another socket, the old one has to do until the next time.
-    fn renew(&mut self, now: Duration) {
+    fn renew(&mut self, evidence: Duration, now: Duration) {
         if let Ok(socket) = connect(&self.context, &self.destination) {
             self.socket = socket;
             self.given = 0;
         }
-        self.renewal.handle_renewal(now);
+        self.renewal.handle_renewal(evidence, now);
     }
 
     fn handle_pause(&mut self, pause: Duration) {
