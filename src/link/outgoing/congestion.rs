@@ -147,8 +147,8 @@ impl CongestionWindow {
             // It is not for what was sent ahead: the way has become longer, or the peer slower.
             self.base = Some((ack.delay, now));
         } else if queue > long {
-            self.bytes = (self.bytes - self.bytes / 4).max(least);
-        } else if (queue < long / 2 || self.bytes < least) && used {
+            self.bytes = (self.bytes - self.bytes / 4).max(least.min(self.bytes));
+        } else if queue < long / 2 && used {
             self.bytes = (self.bytes + self.bytes / 2).min(self.maximum);
         }
     }
@@ -314,6 +314,19 @@ mod tests {
         }
         assert!((400..=700).contains(&window.bytes()), "{window:?}");
         assert_eq!(window.max_frame(), window.bytes() / 4);
+    }
+
+    /// A line lets a burst pass at once after a rest: its rate is no reason to send more.
+    #[test]
+    fn a_burst_at_the_beginning_does_not_make_a_slow_line_a_fast_one() {
+        let frames = FrameSizes { min: 100, max: 1_000_000 };
+        let mut window = CongestionWindow::new(frames, 10_000_000);
+        send_and_acknowledge(&mut window, 0);
+        for _ in 0..30 {
+            let took = window.bytes() as u64;
+            send_and_acknowledge(&mut window, took);
+            assert!(window.bytes() < 1_000 && window.max_frame() < 300, "{window:?}");
+        }
     }
 
     #[test]
