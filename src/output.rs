@@ -1,5 +1,6 @@
 //! The output thread: from the outbox to the peers.
 
+mod addresses;
 #[cfg(any(test, feature = "internals"))]
 mod inspect;
 mod packer;
@@ -34,7 +35,7 @@ pub(crate) use crate::output::snapshot::Snapshot;
 use crate::pause::PauseDetector;
 use crate::refusals::Refusals;
 use crate::report::PeerReport;
-use crate::transport::Waker;
+use crate::transport::{Resolved, Waker};
 
 /// From so many envelopes in one turn on, more are on their way: the outbox is given time to fill.
 const STREAM: usize = 256;
@@ -77,6 +78,7 @@ pub(crate) struct Output {
     taken: usize,
     lifecycle: Lifecycle,
     pause_detector: PauseDetector,
+    resolved: Receiver<Resolved>,
 }
 
 /// What to do after a turn.
@@ -105,6 +107,7 @@ impl Output {
             taken: 0,
             lifecycle: Lifecycle::new(setup.linger),
             pause_detector: PauseDetector::new(setup.heartbeat, now),
+            resolved: never(),
             setup,
         }
     }
@@ -133,6 +136,7 @@ impl Output {
         if !self.take_feedback() {
             return Next::End;
         }
+        self.take_resolved();
         self.take_stop(now);
         let worked = self.take_outbox(now);
         self.expire_linger(now);
@@ -365,6 +369,7 @@ impl Output {
             recv(self.setup.feedback) -> feedback => {
                 feedback.into_iter().for_each(|feedback| self.handle_feedback(&feedback));
             }
+            recv(self.resolved) -> resolved => self.handle_resolved(resolved),
             recv(self.setup.stop) -> _ => {}
             default(wait.until.saturating_sub(now)) => {}
         }

@@ -23,6 +23,7 @@ use crate::event::Event;
 use crate::report::{PeerReport, Report};
 use crate::server::assembly::{Parts, Plan, Ways};
 use crate::stats::Stats;
+use crate::transport::Resolved;
 
 /// The two ends an application holds: what it puts in the outbox goes to the peers, and what they
 /// send comes out of the inbox.
@@ -116,10 +117,17 @@ impl Server {
     }
 
     /// Puts a server together and starts its threads.
-    fn spawn(plan: Plan, ways: Ways, url: &str, clock: Clock) -> io::Result<(Mailbox, Self)> {
+    fn spawn(
+        plan: Plan,
+        ways: Ways,
+        resolved: Receiver<Resolved>,
+        url: &str,
+        clock: Clock,
+    ) -> io::Result<(Mailbox, Self)> {
         let (pid, peers) = (plan.own, plan.peers.clone());
-        let Parts { mailbox, output, input, stop, events, counters } =
+        let Parts { mailbox, mut output, input, stop, events, counters } =
             plan.assemble(ways, clock.now());
+        output.listen_to(resolved);
         let name = |direction| thread::Builder::new().name(format!("{direction}-{pid}"));
         let input = name("input").spawn(move || input.run(clock))?;
         let output = name("output").spawn(move || output.run(clock))?;

@@ -14,7 +14,7 @@ mod renewal;
 pub(crate) mod zmq;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::envelope::Pid;
@@ -38,6 +38,10 @@ pub(crate) trait Outlet: Send {
     /// Replaces the connection, for which nothing has spoken since the last `evidence`. What it had
     /// not delivered is gone.
     fn renew(&mut self, evidence: Duration, now: Duration);
+
+    /// The peer's name was looked up and has these addresses, of which there is at least one. Only
+    /// for a way that goes by a name.
+    fn handle_addresses(&mut self, _addresses: &[SocketAddr]) {}
 
     /// The process did not run for `pause`: the silence was its own.
     fn handle_pause(&mut self, pause: Duration);
@@ -83,6 +87,15 @@ pub(crate) trait Inlet: Send {
 pub(crate) trait Waker: Send {
     /// A wait that has begun ends, or else the next one ends at once.
     fn wake(&self);
+}
+
+/// What a lookup has found: the addresses of a peer whose url has a name.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    /// The peer's place among the peers, in the order of the configuration.
+    pub(crate) peer: usize,
+    /// There is at least one.
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 /// What came in.

@@ -1,5 +1,6 @@
 //! One peer, as the output thread sees it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::envelope::{Envelope, Pid};
@@ -40,6 +41,11 @@ impl PeerSender {
     pub(crate) fn handle_pause(&mut self, pause: Duration) {
         self.link.handle_pause(pause);
         self.outlet.handle_pause(pause);
+    }
+
+    /// Takes the addresses that the peer's name has.
+    pub(crate) fn handle_addresses(&mut self, addresses: &[SocketAddr]) {
+        self.outlet.handle_addresses(addresses);
     }
 
     /// Sends what there is to send. A connection that is stuck is replaced.

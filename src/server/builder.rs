@@ -14,7 +14,9 @@ use crate::link::{FrameSizes, Limits};
 use crate::server::assembly::{Plan, Ways};
 use crate::server::{Mailbox, Server, StartError, keyring};
 use crate::transport::Outlet;
-use crate::transport::zmq::{Context, Destination, ZmqInlet, ZmqOutlet, ZmqWaker};
+use crate::transport::zmq::{
+    Context, Destination, NamedOutlet, Resolver, ZmqInlet, ZmqOutlet, ZmqWaker, named_host,
+};
 use crate::wire::MAX_MESSAGE;
 
 /// How much a living peer takes at least, on its way or waiting for it, in bytes. It is some
@@ -208,19 +210,26 @@ impl<'a> Builder<'a> {
     ) -> io::Result<(Mailbox, Server)> {
         let clock = Clock::start();
         let now = clock.now();
-        let outlet = |peer: &Pid| -> io::Result<Box<dyn Outlet>> {
-            let url = self.config.url(*peer).unwrap_or_default().to_owned();
-            let destination = Destination { peer: *peer, url, keys: keys.cloned() };
-            let Limits { heartbeat, peer_timeout, .. } = plan.limits;
-            let outlet = ZmqOutlet::connect(context, destination, heartbeat, peer_timeout, now)?;
-            Ok(Box::new(outlet))
+        let (resolver, resolved) = Resolver::new(plan.peers.len());
+        let Limits { heartbeat, peer_timeout, .. } = plan.limits;
+        let outlet = |(place, &peer): (usize, &Pid)| -> io::Result<Box<dyn Outlet>> {
+            let (context, keys) = (context.clone(), keys.cloned());
+            let connect = move |url, now| {
+                let destination = Destination { peer, url, keys: keys.clone() };
+                ZmqOutlet::connect(&context, destination, heartbeat, peer_timeout, now)
+            };
+            let url = self.config.url(peer).unwrap_or_default();
+            let Some(host) = named_host(url) else {
+                return Ok(Box::new(connect(url.to_owned(), now)?));
+            };
+            Ok(Box::new(NamedOutlet::new(resolver.look_up(peer, place, host)?, connect)))
         };
         let ways = Ways {
-            outlets: plan.peers.iter().map(outlet).collect::<io::Result<_>>()?,
+            outlets: plan.peers.iter().enumerate().map(outlet).collect::<io::Result<_>>()?,
             inlet: Box::new(inlet),
             waker: Box::new(waker),
             feedback: feedback::channel(plan.peers.len()),
         };
-        Server::spawn(plan, ways, url, clock)
+        Server::spawn(plan, ways, resolved, url, clock)
     }
 }

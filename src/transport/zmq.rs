@@ -6,16 +6,21 @@
 //! outlets are its clients.
 
 mod allocator;
+mod candidates;
 mod inlet;
+mod named_outlet;
 mod outlet;
 mod readiness;
+mod resolver;
 mod shared;
 mod version;
 mod waker;
 mod zap;
 
 pub(crate) use inlet::ZmqInlet;
+pub(crate) use named_outlet::NamedOutlet;
 pub(crate) use outlet::{Destination, ZmqOutlet};
+pub(crate) use resolver::{Resolver, named_host};
 pub use version::{Libzmq, libzmq};
 pub(crate) use waker::ZmqWaker;
 

@@ -4,6 +4,8 @@
 
 pub mod addresses;
 pub mod audit;
+#[cfg(target_os = "linux")]
+pub mod dns;
 pub mod keys;
 pub mod load;
 pub mod mesh;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::readiness::next_part;
 use super::waker::{WakeUps, ZmqWaker, wake_up_line};
 use super::zap::{self, ZapHandler};
-use super::{Context, set_common, set_secret, shared};
+use super::{Context, resolver, set_common, set_secret, shared};
 use crate::key::Keyring;
 use crate::transport::{Inlet, Outcome, Received, Speaker};
 use crate::wire::{self, DecodeError, HEADER_LEN};
@@ -139,24 +139,23 @@ fn whole_millis(timeout: Duration) -> i64 {
     i64::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
 
-/// Binds to `url`. libzmq binds to addresses only: a host name is looked up here.
+/// Binds to `url`. libzmq is given addresses only: a host name is looked up here, and the first of
+/// its addresses that is one of this machine is taken.
 fn bind(socket: &zmq::Socket, url: &str) -> io::Result<()> {
-    let host_and_port = url.strip_prefix("tcp://").unwrap_or_default();
-    let host = host_and_port.rsplit_once(':').map_or("", |(host, _)| host);
-    let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
-    if host.is_empty() || is_address {
-        return Ok(socket.bind(url)?);
-    }
-    let addresses = host_and_port.to_socket_addrs()?.filter(SocketAddr::is_ipv4);
-    let mut result = Err(io::Error::new(
-        io::ErrorKind::NotFound,
-        format!("the host name {host} has no IPv4 address"),
-    ));
-    for address in addresses {
-        match socket.bind(&format!("tcp://{address}")) {
-            Ok(()) => return Ok(()),
-            Err(error) => result = Err(error.into()),
+    let Some(host) = resolver::named_host(url) else { return Ok(socket.bind(url)?) };
+    let mut result = Ok(());
+    for address in resolver::addresses_of(host).map_err(|error| unknown(host, &error))? {
+        socket.set_ipv6(address.is_ipv6())?;
+        result = socket.bind(&format!("tcp://{address}"));
+        if result.is_ok() {
+            break;
         }
     }
-    result
+    Ok(result?)
+}
+
+fn unknown(host: &str, error: &io::Error) -> io::Error {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let advice = "correct the url, or add the name to DNS or to /etc/hosts";
+    io::Error::other(format!("the host name `{name}` has no address here ({error}): {advice}"))
 }

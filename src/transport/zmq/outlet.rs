@@ -55,6 +55,11 @@ impl ZmqOutlet {
         let renewal = Renewal::new(heartbeat, peer_timeout, now);
         Ok(Self { context: context.clone(), destination, socket, given: 0, renewal })
     }
+
+    /// Has the next connection go to this url.
+    pub(super) fn redirect(&mut self, url: String) {
+        self.destination.url = url;
+    }
 }
 
 impl Outlet for ZmqOutlet {
