@@ -112,6 +112,16 @@
 //! libzmq has, and [`libzmq()`] tells which one is linked. SECURITY.md in the repository says how
 //! to link the other one, where the protection ends, and how to change a key.
 //!
+//! # Host names
+//!
+//! A url may have a host name. A server looks its own name up once, when it starts, and listens on
+//! the first of its addresses that is one of this machine, IPv4 before IPv6. The names of its peers
+//! it looks up in the background, each on a thread of its own, so that a DNS server that is slow or
+//! silent delays neither other peers nor the end. It tries the addresses in turn, IPv4 first, and
+//! looks again when a connection is lost, each second while the name is unknown, and every 30 s
+//! besides: so a peer is found that comes back at another address. While DNS does not answer, what
+//! is known stays.
+//!
 //! # Architecture
 //!
 //! An envelope's way: outbox → output → link → wire → transport → *network* → transport → wire →

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Server};
-use support::dns::{Answer, Dns, in_network_with_dns};
+use support::dns::{Answer, Dns, IPV6_NAME, in_network_with_dns};
 use support::process::{Process, Role, Status, play};
 use support::skips::skip;
 use support::waits::poll;
@@ -109,14 +109,16 @@ fn two_beside_a_name(dns: &Dns) -> [(Mailbox, Server); 2] {
     servers
 }
 
-/// That neither of the two took the other for down, and that they end in time.
+/// That neither of the two took the other for down, and that they end in time although something
+/// waits for the third.
 fn assert_end_well(servers: [(Mailbox, Server); 2]) {
     let is_down = |event: &Event| matches!(event, Event::Down(pid) if pid.as_u32() != 3);
     for (mailbox, server) in servers {
         assert!(!server.events().try_iter().any(|event| is_down(&event)));
-        let started = Instant::now();
+        mailbox.outbox.send(Envelope::to(Pid::new(3), "nobody hears this")).unwrap();
         let events = server.events().clone();
-        shut_down(server);
+        let started = Instant::now();
+        assert_eq!(shut_down(server).undelivered(), 1);
         let took = started.elapsed();
         println!("shut down in {took:?}");
         assert!(took < Duration::from_secs(2), "{took:?}");
@@ -239,6 +241,16 @@ fn a_name_that_nobody_has_yet_is_found_once_somebody_has_it() {
         assert!(shut_down(server_one).all_acknowledged());
         assert!(shut_down(server_two).all_acknowledged());
         drop((one, two));
+    });
+}
+
+#[test]
+fn a_server_is_listed_by_a_name_that_has_ipv6_addresses_alone() {
+    with_dns(|_| {
+        let config = config(&["127.0.0.1", IPV6_NAME]);
+        let servers = [1, 2].map(|pid| start(&config, pid));
+        await_event(servers[0].1.events(), &Event::Up(Pid::new(2)));
+        await_event(servers[1].1.events(), &Event::Up(Pid::new(1)));
     });
 }
 

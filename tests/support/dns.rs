@@ -19,6 +19,9 @@ use super::waits::{BOUND, Watchdog};
 /// Where the resolver asks. Nobody else is in the namespace, so no port in it is taken.
 const SERVER: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 53);
 
+/// A name that is in the hosts file, for an address of IPv6.
+pub const IPV6_NAME: &str = "six.test";
+
 const RESPONSE: [u8; 2] = [0x81, 0x80];
 const NO_SUCH_NAME: u8 = 3;
 const TYPE_A: u16 = 1;
@@ -114,10 +117,11 @@ fn enter_network() -> Result<(), String> {
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
         .map_err(|errno| error("mounts cannot be made private", errno))?;
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let hosts = format!("127.0.0.1 localhost\n::1 localhost {IPV6_NAME}\n");
     for (file, content) in [
         ("resolv.conf", "nameserver 127.0.0.1\n"),
         ("nsswitch.conf", "hosts: files dns\n"),
-        ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+        ("hosts", hosts.as_str()),
     ] {
         let (own, real) = (folder.path().join(file), Path::new("/etc").join(file));
         std::fs::write(&own, content).map_err(|error| error.to_string())?;

@@ -97,3 +97,80 @@ impl Outlet for NamedOutlet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Pid;
+    use crate::transport::zmq::{Context, Destination, Resolver};
+
+    const HEARTBEAT: Duration = Duration::from_secs(1);
+    const PATIENCE: Duration = Duration::from_secs(3);
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn addresses(hosts: &[u8]) -> Vec<SocketAddr> {
+        hosts.iter().map(|host| ([127, 0, 0, *host], 1).into()).collect()
+    }
+
+    /// One whose lookups go nowhere, since the test tells it what to know.
+    fn outlet() -> NamedOutlet {
+        let context = Context::new();
+        let connect = move |url, now| {
+            let destination = Destination { peer: Pid::new(2), url, keys: None };
+            ZmqOutlet::connect(&context, destination, HEARTBEAT, 5 * HEARTBEAT, now)
+        };
+        let (resolver, _) = Resolver::new(1);
+        let lookups = resolver.look_up(Pid::new(2), 0, "localhost:1").unwrap();
+        NamedOutlet::new(lookups, connect)
+    }
+
+    #[test]
+    fn it_waits_for_an_address_and_then_connects_at_once() {
+        let mut outlet = outlet();
+        assert_eq!(outlet.stuck_at(at(0)), None);
+        outlet.renew(at(10));
+        assert!(outlet.way.is_none());
+        outlet.handle_addresses(&addresses(&[2]));
+        assert_eq!(outlet.stuck_at(at(0)), Some(at(0)));
+        outlet.renew(at(20));
+        assert!(outlet.way.is_some());
+        assert_eq!(outlet.stuck_at(at(0)), Some(at(20) + PATIENCE));
+    }
+
+    #[test]
+    fn a_connection_that_serves_is_left_alone_whatever_dns_says() {
+        let mut outlet = outlet();
+        outlet.handle_addresses(&addresses(&[2]));
+        outlet.renew(at(20));
+        outlet.handle_addresses(&addresses(&[3]));
+        assert_eq!(outlet.stuck_at(at(21)), Some(at(21) + PATIENCE));
+    }
+
+    #[test]
+    fn one_that_does_not_serve_yet_is_given_up_for_an_address_that_is_the_peers() {
+        let mut outlet = outlet();
+        outlet.handle_addresses(&addresses(&[2]));
+        outlet.renew(at(20));
+        outlet.handle_addresses(&addresses(&[2, 3]));
+        assert_eq!(outlet.stuck_at(at(5)), Some(at(20) + PATIENCE));
+        outlet.handle_addresses(&addresses(&[3]));
+        assert_eq!(outlet.stuck_at(at(5)), Some(at(20)));
+        outlet.renew(at(30));
+        assert_eq!(outlet.stuck_at(at(5)), Some(at(30) + PATIENCE));
+    }
+
+    #[test]
+    fn without_a_socket_it_tries_again_but_not_all_the_time() {
+        let lookups = outlet().lookups;
+        let connect = |_, _| Err(io::ErrorKind::OutOfMemory.into());
+        let mut outlet = NamedOutlet::new(lookups, connect);
+        outlet.handle_addresses(&addresses(&[2]));
+        outlet.renew(at(20));
+        assert_eq!(outlet.stuck_at(at(0)), Some(at(20) + NO_SOCKET));
+        outlet.handle_pause(at(7));
+        assert_eq!(outlet.stuck_at(at(0)), Some(at(27) + NO_SOCKET));
+    }
+}
