@@ -26,6 +26,11 @@ impl Candidates {
         self.listed.is_empty()
     }
 
+    /// The address in use.
+    pub(super) fn current(&self) -> Option<SocketAddr> {
+        self.current
+    }
+
     /// Whether the address in use is none of the peer's any more.
     pub(super) fn is_stale(&self) -> bool {
         self.current.is_some_and(|current| !self.listed.contains(&current))

@@ -55,26 +55,28 @@ impl Outlet for NamedOutlet {
         self.way.as_mut().map_or(Ok(()), |way| way.send(frame))
     }
 
-    fn stuck_at(&self, confirmed: Duration) -> Option<Duration> {
+    fn stuck_at(&self, evidence: Duration) -> Option<Duration> {
         if self.candidates.is_empty() {
             return None;
         }
         let Some(renewed) = self.renewed else { return Some(Duration::ZERO) };
         let Some(way) = &self.way else { return Some(renewed + NO_SOCKET) };
-        if self.candidates.is_stale() && confirmed <= renewed {
+        if self.candidates.is_stale() && evidence <= renewed {
             return Some(renewed);
         }
-        way.stuck_at(confirmed)
+        way.stuck_at(evidence)
     }
 
-    fn renew(&mut self, now: Duration) {
+    fn renew(&mut self, evidence: Duration, now: Duration) {
+        let before = self.candidates.current();
         let Some(address) = self.candidates.advance() else { return };
         self.renewed = Some(now);
         let url = format!("tcp://{address}");
         if let Some(way) = &mut self.way {
             self.lookups.request();
             way.redirect(url);
-            way.renew(now);
+            // Another address is another way: what the last one did not bring says nothing of it.
+            way.renew(if before == Some(address) { evidence } else { now }, now);
         } else {
             self.way = (self.connect)(url, now).ok();
         }
@@ -131,11 +133,11 @@ mod tests {
     fn it_waits_for_an_address_and_then_connects_at_once() {
         let mut outlet = outlet();
         assert_eq!(outlet.stuck_at(at(0)), None);
-        outlet.renew(at(10));
+        outlet.renew(at(0), at(10));
         assert!(outlet.way.is_none());
         outlet.handle_addresses(&addresses(&[2]));
         assert_eq!(outlet.stuck_at(at(0)), Some(at(0)));
-        outlet.renew(at(20));
+        outlet.renew(at(0), at(20));
         assert!(outlet.way.is_some());
         assert_eq!(outlet.stuck_at(at(0)), Some(at(20) + PATIENCE));
     }
@@ -144,7 +146,7 @@ mod tests {
     fn a_connection_that_serves_is_left_alone_whatever_dns_says() {
         let mut outlet = outlet();
         outlet.handle_addresses(&addresses(&[2]));
-        outlet.renew(at(20));
+        outlet.renew(at(0), at(20));
         outlet.handle_addresses(&addresses(&[3]));
         assert_eq!(outlet.stuck_at(at(21)), Some(at(21) + PATIENCE));
     }
@@ -153,12 +155,12 @@ mod tests {
     fn one_that_does_not_serve_yet_is_given_up_for_an_address_that_is_the_peers() {
         let mut outlet = outlet();
         outlet.handle_addresses(&addresses(&[2]));
-        outlet.renew(at(20));
+        outlet.renew(at(0), at(20));
         outlet.handle_addresses(&addresses(&[2, 3]));
         assert_eq!(outlet.stuck_at(at(5)), Some(at(20) + PATIENCE));
         outlet.handle_addresses(&addresses(&[3]));
         assert_eq!(outlet.stuck_at(at(5)), Some(at(20)));
-        outlet.renew(at(30));
+        outlet.renew(at(0), at(30));
         assert_eq!(outlet.stuck_at(at(5)), Some(at(30) + PATIENCE));
     }
 
@@ -168,7 +170,7 @@ mod tests {
         let connect = |_, _| Err(io::ErrorKind::OutOfMemory.into());
         let mut outlet = NamedOutlet::new(lookups, connect);
         outlet.handle_addresses(&addresses(&[2]));
-        outlet.renew(at(20));
+        outlet.renew(at(0), at(20));
         assert_eq!(outlet.stuck_at(at(0)), Some(at(20) + NO_SOCKET));
         outlet.handle_pause(at(7));
         assert_eq!(outlet.stuck_at(at(0)), Some(at(27) + NO_SOCKET));
