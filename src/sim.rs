@@ -37,6 +37,16 @@ fn play(seed: u64) {
     world.leave();
 }
 
+/// The same with a line that is slow, and no fault at all.
+fn play_slowly(seed: u64) {
+    let mut world = World::with_slow_lines(seed);
+    world.rage();
+    world.assert_untroubled();
+    world.heal();
+    world.idle();
+    world.leave();
+}
+
 /// Whether one seed is played alone, which shows all its frames.
 fn is_traced() -> bool {
     static TRACED: LazyLock<bool> = LazyLock::new(|| setting("SIMULATION_SEED").is_some());
@@ -49,13 +59,23 @@ fn setting(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-#[test]
-fn the_simulation_holds_for_every_seed() {
+/// Plays so many seeds, or the one that the environment names.
+fn play_all(seeds: u64, play: fn(u64)) {
     let seeds = match setting("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..setting("SIMULATION_SEEDS").unwrap_or(SEEDS),
+        None => 0..seeds,
     };
     let fails = |seed: &u64| catch_unwind(|| play(*seed)).is_err();
     let failed: Vec<u64> = seeds.filter(fails).take(10).collect();
     assert!(failed.is_empty(), "replay them with SIMULATION_SEED=<seed>: {failed:?}");
+}
+
+#[test]
+fn the_simulation_holds_for_every_seed() {
+    play_all(setting("SIMULATION_SEEDS").unwrap_or(SEEDS), play);
+}
+
+#[test]
+fn a_slow_line_alone_makes_nobody_send_twice_or_give_up() {
+    play_all(setting("SIMULATION_SEEDS").unwrap_or(SEEDS) / 10, play_slowly);
 }

@@ -158,6 +158,23 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The same with slow lines instead of all faults.
+    pub(super) fn slowed_down(self, rng: &mut Rng) -> Self {
+        Self {
+            faults: Vec::new(),
+            clock: WallClock::Steady,
+            loss: 0,
+            repeats: 0,
+            detours: 0,
+            windows: Windows::Same(draw_window(rng)),
+            idle_timeout: None,
+            rate: Some([3_000, 10_000, 100_000][rng.usize(..3)]),
+            ..self
+        }
+    }
+}
+
 fn draw_window(rng: &mut Rng) -> usize {
     [600, 2_000, 8_000][rng.usize(..3)]
 }

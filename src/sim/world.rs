@@ -59,6 +59,18 @@ impl World {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan::draw(&mut rng);
+        Self::with_plan(plan, rng)
+    }
+
+    pub(super) fn with_slow_lines(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan::draw(&mut rng).slowed_down(&mut rng);
+        let mut world = Self::with_plan(plan, rng);
+        world.starts.iter_mut().for_each(|(_, at)| *at = Duration::ZERO);
+        world
+    }
+
+    fn with_plan(plan: Plan, mut rng: Rng) -> Self {
         let starts = (1..=plan.servers).map(|pid| {
             let late = if rng.u32(..4) == 0 { up_to(&mut rng, LONGEST) } else { Duration::ZERO };
             (Pid::new(pid), late)
@@ -143,6 +155,11 @@ impl World {
         let done = self.run_until(self.now + HEARTBEAT, Self::is_quiet);
         assert!(done, "not delivered:\n{}", self.describe());
         assert_eq!(self.trouble(), before, "given up or sent twice");
+    }
+
+    /// Nothing was sent twice or given up so far.
+    pub(super) fn assert_untroubled(&self) {
+        assert_eq!(self.trouble(), 0, "given up or sent twice:\n{}", self.describe());
     }
 
     /// How many envelopes were sent twice, or given up because a peer was silent.

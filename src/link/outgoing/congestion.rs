@@ -190,11 +190,11 @@ impl CongestionWindow {
         self.rate.during(LONGEST_QUEUE).clamp(min, max).min(self.maximum).max(self.lowest())
     }
 
-    /// The least that is ever worth while: the one frame is on its way while the other is
-    /// acknowledged.
+    /// The least that is ever worth while: one frame is on its way, one waits behind it, and one is
+    /// being acknowledged.
     fn lowest(&self) -> usize {
         let frame = self.frames.min.saturating_add(FRAME_OVERHEAD);
-        frame.saturating_mul(2).min(self.maximum)
+        frame.saturating_mul(3).min(self.maximum)
     }
 
     /// The sample is sent again: nobody can tell which of the two is going to be acknowledged.
@@ -215,7 +215,7 @@ mod tests {
 
     /// Of these the line always carries two in time.
     const FRAMES: FrameSizes = FrameSizes { min: 500, max: 1_000 };
-    const LEAST: usize = 2 * (500 + FRAME_OVERHEAD);
+    const LEAST: usize = 3 * (500 + FRAME_OVERHEAD);
     const MAXIMUM: usize = 10_000;
 
     fn millis(number: u64) -> Duration {
@@ -253,8 +253,8 @@ mod tests {
         for _ in 0..5 {
             send_and_acknowledge(&mut window, 1);
         }
-        let shrunk: Vec<_> = (0..9).map(|_| send_and_acknowledge(&mut window, 27)).collect();
-        assert_eq!(shrunk, [7_500, 5_625, 4_219, 3_165, 2_374, 1_781, 1_336, LEAST, LEAST]);
+        let shrunk: Vec<_> = (0..6).map(|_| send_and_acknowledge(&mut window, 27)).collect();
+        assert_eq!(shrunk, [7_500, 5_625, 4_219, 3_165, 2_374, LEAST]);
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
         let mut window = window();
         let took = [1, 60, 60, 60, 60, 60, 60, 60];
         let after = took.map(|took| send_and_acknowledge(&mut window, took));
-        assert_eq!(after, [3_000, 2_250, 1_688, 1_266, LEAST, LEAST, 1_884, 2_826]);
+        assert_eq!(after, [3_000, 2_250, LEAST, LEAST, 2_826, 4_239, 6_358, 9_537]);
     }
 
     #[test]
@@ -312,7 +312,7 @@ mod tests {
             let took = window.bytes() as u64 / 10;
             send_and_acknowledge(&mut window, took);
         }
-        assert!((400..=700).contains(&window.bytes()), "{window:?}");
+        assert!((600..=1_100).contains(&window.bytes()), "{window:?}");
         assert_eq!(window.max_frame(), window.bytes() / 4);
     }
 
@@ -355,9 +355,9 @@ mod tests {
         // What was on its way before does not count.
         assert_eq!(acknowledge(millis(11_030), 3_000, 20), LEAST);
         // The path has become longer.
-        assert_eq!(acknowledge(millis(11_060), LEAST, 20), 3_000);
-        assert_eq!(acknowledge(millis(11_090), 3_000, 44), 3_000);
-        assert_eq!(acknowledge(millis(11_120), 3_000, 46), 2_250);
+        assert_eq!(acknowledge(millis(11_060), LEAST, 20), 4_500);
+        assert_eq!(acknowledge(millis(11_090), 4_500, 44), 4_500);
+        assert_eq!(acknowledge(millis(11_120), 4_500, 46), 3_375);
     }
 
     #[test]
