@@ -45,6 +45,9 @@ const RENEWED: Duration = Duration::from_secs(3);
 /// When an end that waits for the peers to part waits no longer.
 const PARTED: Duration = Duration::from_secs(1);
 
+/// A piece of the one message there is, which travels in two then.
+const PIECE: usize = 8;
+
 /// The scope of a search.
 #[derive(Clone, Copy, Debug)]
 struct Scope {
@@ -274,7 +277,7 @@ fn check(scope: Scope) {
 
 /// One envelope for each process, two processes, one frame on the way in each direction.
 fn scope(upsets: Upsets) -> Scope {
-    let settings = Settings { inbox: 1, feedback: 1, linger: LINGER };
+    let settings = Settings { inbox: 1, feedback: 1, linger: LINGER, max_frame: 1 << 20 };
     let (envelopes, frames, epochs) = (1, [1, 1], 2);
     Scope { envelopes, frames, epochs, settings, reads_at_once: true, upsets }
 }
@@ -282,6 +285,12 @@ fn scope(upsets: Upsets) -> Scope {
 #[test]
 fn a_link_keeps_its_promises_in_every_state_although_both_ends_restart() {
     check(Scope { frames: [1, 2], ..scope(Upsets::Restarts) });
+}
+
+#[test]
+fn a_payload_in_pieces_arrives_whole_in_every_state_although_both_ends_restart() {
+    let scope = scope(Upsets::Restarts);
+    check(Scope { settings: Settings { max_frame: PIECE, ..scope.settings }, ..scope });
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(super) struct Settings {
     /// How much feedback waits for the output thread.
     pub(super) feedback: usize,
     pub(super) linger: Duration,
+    /// The largest frame, in bytes.
+    pub(super) max_frame: usize,
 }
 
 /// A server between two turns of its threads: what they know, and what is in the channels.
@@ -269,7 +271,7 @@ fn plan(side: Side, incarnation: u64, settings: Settings) -> Plan {
         limits: Limits {
             window: 1 << 20,
             min_backlog: 1 << 20,
-            frames: FrameSizes::DEFAULT,
+            frames: FrameSizes { min: settings.max_frame, max: settings.max_frame },
             max_message: 1_000,
             heartbeat: HEARTBEAT,
             peer_timeout: PEER_TIMEOUT,

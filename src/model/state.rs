@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Payload};
 use crate::model::audit::{Audit, Verdict};
 use crate::model::interned::Interned;
 use crate::model::server::{Outcome, Server};
@@ -88,13 +88,20 @@ impl State {
         }
     }
 
-    /// Who learns that what was sent may be lost, sends all of it again at once.
+    /// Who learns that what was sent may be lost, sends all of it again at once, or the first piece
+    /// of what needs several.
     fn check_sent_again(&mut self, side: Side, outcome: &Outcome) {
         let envelopes = |sent: &Sent| match sent {
             Sent::Frame(frame) => frame.payload.envelopes(),
             Sent::Renewed => 0,
         };
+        let is_piece = |sent: &Sent| {
+            matches!(sent, Sent::Frame(Frame { payload: Payload::Fragment { .. }, .. }))
+        };
         let sent: u64 = outcome.sent.iter().map(envelopes).sum();
+        if outcome.sent.iter().any(is_piece) {
+            return;
+        }
         if self.server(side).listener().is_some() && sent < outcome.unsettled {
             self.audit.verdict = Verdict::NotSentAgain;
         }

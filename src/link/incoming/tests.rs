@@ -1,11 +1,13 @@
 //! The receiving half by itself, as scripts with times: how soon it answers what.
 
+mod fragments;
+
 use bytes::Bytes;
 
 use super::*;
 use crate::envelope::Pid;
 use crate::frame::{ClusterId, Epoch, Position, Sequence, Stamp};
-use crate::link::FrameSizes;
+use crate::link::{FRAME_OVERHEAD, FrameSizes};
 
 const PEER: u64 = 8;
 

@@ -1,6 +1,8 @@
 //! The sending half by itself, as scripts with times: what peers can only say when they err or lie,
 //! and what a healthy peer never brings about.
 
+mod fragments;
+
 use bytes::Bytes;
 
 use super::*;

@@ -1,0 +1,168 @@
+//! What goes out in pieces.
+
+use super::*;
+use crate::envelope::{Envelope, Recipient};
+use crate::wire::{Batch, Envelopes};
+
+/// One with frames of 100 bytes, of which some are on their way at once.
+fn outgoing_in_pieces() -> Outgoing {
+    let frames = FrameSizes { min: 100, max: 100 };
+    let outgoing = outgoing();
+    Outgoing::new(outgoing.ends, Limits { frames, ..outgoing.limits }, at(0))
+}
+
+fn single(bytes: usize) -> Payload {
+    Payload::Single { to: Recipient::Broadcast, msg_id: 0, msg: Bytes::from(vec![7; bytes]) }
+}
+
+/// A peer that takes large messages has all before this.
+fn has(millis: u64, next: u64, offset: u32) -> PeerStatus {
+    let mut status = heard(millis, next);
+    status.received_ack.next.offset = offset;
+    PeerStatus { max_message: 1_000, ..status }
+}
+
+/// The frames of the stream that are sent now: which payload, from where, and how many bytes.
+fn pieces(outgoing: &mut Outgoing, millis: u64) -> Vec<(u64, u32, usize)> {
+    let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(millis)));
+    let in_stream = frames.filter(|frame| frame.payload != Payload::Heartbeat);
+    let place = |frame: Frame| {
+        let Position { sequence, offset } = frame.header.position;
+        (sequence.to_wire(), offset, frame.payload.len())
+    };
+    in_stream.map(place).collect()
+}
+
+#[test]
+fn a_large_payload_goes_out_as_the_window_has_room() {
+    let mut outgoing = outgoing_in_pieces();
+    outgoing.handle_status(&has(1, 1, 0)).unwrap();
+    outgoing.push(single(650));
+    let first = [0, 100, 200, 300, 400].map(|offset| (1, offset, 100));
+    assert_eq!(pieces(&mut outgoing, 2), first);
+    let stats = outgoing.stats(at(2));
+    assert_eq!((stats.queued, stats.in_flight, stats.sent), (0, 1, 1));
+    outgoing.handle_status(&has(3, 1, 100)).unwrap();
+    assert_eq!(pieces(&mut outgoing, 4), [(1, 500, 100), (1, 600, 50)]);
+    outgoing.handle_status(&has(5, 1, 600)).unwrap();
+    assert_eq!(outgoing.stats(at(6)).acknowledged, 0);
+    outgoing.handle_status(&has(7, 2, 0)).unwrap();
+    let stats = outgoing.stats(at(7));
+    assert_eq!((stats.acknowledged, stats.window_bytes, stats.resent), (1, 0, 0));
+}
+
+#[test]
+fn after_a_break_it_goes_on_from_what_the_peer_has() {
+    let mut outgoing = outgoing_in_pieces();
+    outgoing.handle_status(&has(1, 1, 0)).unwrap();
+    outgoing.push(single(650));
+    pieces(&mut outgoing, 2);
+    outgoing.handle_status(&has(3, 1, 200)).unwrap();
+    pieces(&mut outgoing, 4);
+    outgoing.handle_renewal();
+    assert_eq!(pieces(&mut outgoing, 5)[0], (1, 200, 100));
+    // The peer has lost what it had: it was another's for a while.
+    let mut lost = has(6, 1, 100);
+    lost.received_ack.nack = Some(outgoing.epoch);
+    outgoing.handle_status(&lost).unwrap();
+    assert_eq!(pieces(&mut outgoing, 7)[0], (1, 100, 100));
+    assert_eq!(outgoing.stats(at(7)).resent, 2);
+}
+
+#[test]
+fn another_process_gets_it_from_the_beginning() {
+    let mut outgoing = outgoing_in_pieces();
+    outgoing.handle_status(&has(1, 1, 0)).unwrap();
+    outgoing.push(single(650));
+    pieces(&mut outgoing, 2);
+    outgoing.handle_status(&has(3, 1, 200)).unwrap();
+    let other = Incarnation::from_wire(PEER + 1);
+    outgoing.handle_status(&PeerStatus { incarnation: other, ..has(4, 1, 0) }).unwrap();
+    assert_eq!(pieces(&mut outgoing, 5)[0], (1, 0, 100));
+}
+
+#[test]
+fn a_peer_cannot_have_more_of_a_payload_than_was_sent() {
+    let mut outgoing = outgoing_in_pieces();
+    outgoing.handle_status(&has(1, 1, 0)).unwrap();
+    outgoing.push(single(650));
+    pieces(&mut outgoing, 2);
+    let refused = Err(Rejection::FalseAcknowledgement(Pid::new(2)));
+    assert_eq!(outgoing.handle_status(&has(3, 1, 501)), refused);
+    assert_eq!(outgoing.handle_status(&has(4, 1, 500)), Ok(()));
+}
+
+#[test]
+fn what_may_be_lost_is_asked_for_soon_and_less_and_less_often() {
+    let mut outgoing = outgoing_in_pieces();
+    outgoing.handle_status(&has(1, 1, 0)).unwrap();
+    outgoing.push(single(650));
+    pieces(&mut outgoing, 2);
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        let due = outgoing.poll_timeout(at(2)).unwrap();
+        let probe = outgoing.poll_transmit(due).unwrap();
+        assert_eq!((&probe.payload, probe.header.wants_ack), (&Payload::Heartbeat, true));
+        assert_eq!(probe.header.position.offset, 500);
+        asked.push(due);
+    }
+    assert_eq!(asked, [152, 452, 1_052, 2_052].map(at));
+    outgoing.handle_status(&has(2_100, 1, 100)).unwrap();
+    assert_eq!(pieces(&mut outgoing, 2_100), [(1, 500, 100), (1, 600, 50)]);
+    assert_eq!(outgoing.poll_timeout(at(2_100)), Some(at(3_100)));
+}
+
+/// The messages of a payload, by their lengths.
+fn lengths(payload: Payload) -> Vec<usize> {
+    Envelopes::new(payload, Pid::new(1), Pid::new(2)).map(|envelope| envelope.msg.len()).collect()
+}
+
+#[test]
+fn of_a_batch_only_what_the_peer_does_not_take_comes_back() {
+    let batch = || {
+        let mut batch = Batch::default();
+        for bytes in [10, 101, 102, 20, 103] {
+            batch.push(&Envelope::broadcast(vec![0; bytes]));
+        }
+        batch.take()
+    };
+    let mut outgoing = outgoing();
+    outgoing.push(batch());
+    // The peer is heard, and takes 100 bytes.
+    outgoing.handle_status(&heard(1, 1)).unwrap();
+    outgoing.push(batch());
+    let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
+    let sent: Vec<_> = frames.map(|frame| (frame.header.missed, lengths(frame.payload))).collect();
+    let once = [(0, vec![10]), (2, vec![20]), (1, vec![])];
+    let again = [(0, vec![10]), (2, vec![20]), (1, vec![])];
+    assert_eq!(sent, [once, again].concat());
+    let dropped = std::iter::from_fn(|| outgoing.poll_dropped());
+    let dropped: Vec<_> = dropped.map(|(payload, _)| lengths(payload)).collect();
+    assert_eq!(dropped, [vec![101, 102], vec![103], vec![101, 102], vec![103]]);
+    let stats = outgoing.stats(at(2));
+    assert_eq!((stats.accepted, stats.in_flight, stats.dropped.too_large), (10, 4, 6));
+}
+
+#[test]
+fn a_process_that_takes_less_gets_the_rest_of_what_was_on_its_way() {
+    let mut batch = Batch::default();
+    for bytes in [10, 101, 20] {
+        batch.push(&Envelope::broadcast(vec![0; bytes]));
+    }
+    let mut outgoing = outgoing();
+    outgoing.handle_status(&has(1, 1, 0)).unwrap();
+    outgoing.push(batch.take());
+    outgoing.push(single(300));
+    assert_eq!(sent(&mut outgoing, 2), [1, 2]);
+    let other = Incarnation::from_wire(PEER + 1);
+    outgoing.handle_status(&PeerStatus { incarnation: other, ..heard(3, 1) }).unwrap();
+    let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(4)));
+    let sent: Vec<_> = frames
+        .map(|frame| (frame.header.position.sequence.to_wire(), frame.header.missed, frame.payload))
+        .map(|(sequence, missed, payload)| (sequence, missed, lengths(payload)))
+        .collect();
+    // Each keeps its place in the stream, which the process before may still know.
+    assert_eq!(sent, [(1, 1, vec![10, 20]), (2, 1, vec![])]);
+    let stats = outgoing.stats(at(4));
+    assert_eq!((stats.accepted, stats.in_flight, stats.dropped.too_large), (4, 2, 2));
+}
