@@ -1,6 +1,7 @@
 //! The output thread: from the outbox to the peers.
 
 mod addresses;
+mod dispatch;
 #[cfg(any(test, feature = "internals"))]
 mod inspect;
 mod packer;
@@ -18,11 +19,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, never, select};
 
 use crate::clock::Clock;
-use crate::counters::{Counters, add};
-use crate::envelope::{Envelope, Pid, Recipient};
-use crate::event::{Event, EventSink, Reason};
+use crate::counters::Counters;
+use crate::envelope::{Envelope, Pid};
+use crate::event::EventSink;
 use crate::feedback::Feedback;
-use crate::frame::Payload;
 use crate::idle::{IdleStrategy, back_off};
 use crate::lifecycle::{Lifecycle, Stage, Step};
 use crate::link::{FRAME_OVERHEAD, Room};
@@ -238,54 +238,6 @@ impl Output {
                 None
             }
         }
-    }
-
-    fn pack(&mut self, envelope: &Envelope) {
-        match self.setup.peers.addressee(envelope.to) {
-            Some(addressee) => self.packer.push(envelope, addressee),
-            None => self.return_unaddressed(envelope.clone()),
-        }
-    }
-
-    fn return_unaddressed(&mut self, mut envelope: Envelope) {
-        let Recipient::Peer(peer) = envelope.to else { return };
-        add(&self.setup.counters.no_such_peer, 1);
-        envelope.from = self.setup.own;
-        let reason = Reason::NoSuchPeer;
-        self.setup.events.emit(Event::Undeliverable { peer, envelope, reason });
-    }
-
-    /// Sends an envelope as a frame of its own, or hands it back to wait for room.
-    fn push_large(&mut self, envelope: Envelope, now: Duration) -> Option<Envelope> {
-        let bytes = envelope.msg.len();
-        let fits = bytes <= self.setup.max_message;
-        let waits = |peer: &PeerSender| peer.link.room(bytes, now) == Room::Wait;
-        if fits && self.setup.peers.recipients(envelope.to).iter().any(waits) {
-            return Some(envelope);
-        }
-        self.push_single(envelope, now);
-        None
-    }
-
-    fn push_single(&mut self, envelope: Envelope, now: Duration) {
-        if self.setup.peers.addressee(envelope.to).is_none() {
-            return self.return_unaddressed(envelope);
-        }
-        let max_message = self.setup.max_message;
-        let Envelope { to, msg_id, msg, .. } = envelope;
-        for peer in self.setup.peers.recipients(to) {
-            let payload = Payload::Single { to, msg_id, msg: msg.clone() };
-            if msg.len() <= max_message {
-                peer.push(payload, now);
-            } else {
-                peer.link.refuse(payload, Reason::TooLarge);
-            }
-        }
-    }
-
-    fn flush(&mut self, now: Duration) {
-        let peers = &mut self.setup.peers;
-        self.packer.flush(|at, payload| peers[at].push(payload, now));
     }
 
     fn transmit(&mut self, now: Duration) {

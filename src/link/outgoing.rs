@@ -1,6 +1,7 @@
 //! The sending half of a link.
 
 mod congestion;
+mod ending;
 mod peer;
 mod probe;
 mod send_queue;
@@ -14,7 +15,6 @@ use crate::link::outgoing::peer::Peer;
 use crate::link::outgoing::probe::Probe;
 use crate::link::outgoing::send_queue::{SendQueue, is_too_large};
 use crate::link::{AckTiming, Ends, FRAME_OVERHEAD, Limits, PeerStatus, Presence};
-use crate::stats::{PeerState, PeerStats};
 use crate::wire::{Run, runs_by_size};
 
 /// The sending half of a link: keeps what it sends to one peer until the peer has acknowledged it,
@@ -366,35 +366,6 @@ impl Outgoing {
         self.confirmed + self.limits.peer_timeout
     }
 
-    /// Whether somebody is there to hear the last words.
-    pub(crate) fn has_listener(&self, now: Duration) -> bool {
-        self.peer.listens() && self.peer.intake != Intake::Ended && self.is_reachable(now)
-    }
-
-    /// Whether waiting would be for nothing: all is settled, or only the goodbye is not and the
-    /// peer is not there to hear it.
-    pub(crate) fn awaits_nothing(&self) -> bool {
-        self.is_settled() || !self.peer.listens() && self.queue.holds_no_envelopes()
-    }
-
-    /// Whether all that was accepted is settled, and the goodbye too.
-    pub(crate) fn is_settled(&self) -> bool {
-        let ended = self.peer.intake == Intake::Ended;
-        self.goodbye_queued && (self.queue.is_empty() || ended)
-    }
-
-    /// Whether neither side waits for the other any more.
-    pub(crate) fn is_finished(&self) -> bool {
-        let left = self.peer.presence == Presence::Left;
-        let ended = self.peer.intake == Intake::Ended;
-        self.is_settled() && (ended || left && self.peer.settled)
-    }
-
-    /// Whether there is nothing to say to the peer until another process speaks for it.
-    pub(crate) fn is_resting(&self) -> bool {
-        self.peer.intake == Intake::Ended || self.is_finished()
-    }
-
     /// When to call the others again although nothing has come in.
     pub(crate) fn poll_timeout(&self, now: Duration) -> Option<Duration> {
         if self.is_resting() {
@@ -403,32 +374,6 @@ impl Outgoing {
         let unreachable = Some(self.unreachable_at()).filter(|due| *due > now);
         let others = [unreachable, self.probe_due()];
         others.into_iter().flatten().chain([self.heartbeat_due()]).min()
-    }
-
-    /// The last frame of this process: the peer's envelopes go nowhere from now on.
-    pub(crate) fn last_words(&mut self, now: Duration) -> Frame {
-        self.ack_to_send.intake = Intake::Ended;
-        self.heartbeat(false, now)
-    }
-
-    /// What was accepted and never acknowledged, in order.
-    pub(crate) fn into_undelivered(self) -> impl Iterator<Item = Payload> {
-        self.queue.into_payloads()
-    }
-
-    /// How the peer stands, and all that was counted for it.
-    pub(crate) fn stats(&self, now: Duration) -> PeerStats {
-        PeerStats { pid: self.ends.peer, state: self.state(now), ..self.queue.stats() }
-    }
-
-    fn state(&self, now: Duration) -> PeerState {
-        match self.peer.presence {
-            Presence::Awaited => PeerState::Awaited,
-            Presence::Up if self.is_reachable(now) => PeerState::Up,
-            Presence::Up => PeerState::OneWay,
-            Presence::Down => PeerState::Down,
-            Presence::Left => PeerState::Left,
-        }
     }
 }
 

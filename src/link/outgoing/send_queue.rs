@@ -1,5 +1,7 @@
 //! What was accepted for a peer and is not settled yet.
 
+mod too_large;
+
 use std::collections::VecDeque;
 use std::mem;
 
@@ -9,7 +11,6 @@ use crate::event::Reason;
 use crate::frame::{Payload, Position, Sequence};
 use crate::link::FRAME_OVERHEAD;
 use crate::stats::{Dropped, PeerStats};
-use crate::wire::{Run, join, runs_by_size};
 
 /// The payloads of one stream that are not acknowledged, in order, and the accounts of all there
 /// were.
@@ -291,56 +292,6 @@ impl SendQueue {
         for queued in mem::take(&mut self.payloads) {
             self.give_up(queued.payload, Reason::InboxClosed);
         }
-    }
-
-    /// Gives up every envelope with a message above `max_message` bytes. The peer is told at the
-    /// place where it would have come, or at the beginning of a batch that has been sent before.
-    /// Returns whether there was any.
-    pub(super) fn drop_too_large(&mut self, max_message: u32) -> bool {
-        let exceeds = |queued: &Queued| is_too_large(&queued.payload, max_message);
-        if !self.payloads.iter().any(exceeds) {
-            return false;
-        }
-        self.forget_partial();
-        // What the peer may have in part is now something else, as far as it was sent.
-        let begun = self.sent.index + usize::from(self.sent.offset > 0);
-        self.sent = Cursor { index: begun, offset: 0 };
-        for (index, queued) in mem::take(&mut self.payloads).into_iter().enumerate() {
-            if exceeds(&queued) {
-                self.counts.window_bytes -= queued.bytes();
-                self.requeue_without(queued, max_message, index < begun);
-            } else {
-                self.payloads.push_back(queued);
-            }
-        }
-        true
-    }
-
-    /// Queues what is left of a payload without what is too large in it. What has been sent keeps
-    /// its place in the stream.
-    fn requeue_without(&mut self, queued: Queued, max_message: u32, was_sent: bool) {
-        let mut missed = queued.missed;
-        let mut kept = Vec::new();
-        for Run { payload, exceeds } in runs_by_size(queued.payload, max_message) {
-            if exceeds {
-                missed += payload.envelopes();
-                let counts = &mut self.counts;
-                let count = if was_sent { &mut counts.in_flight } else { &mut counts.queued };
-                *count -= payload.envelopes();
-                self.give_up(payload, Reason::TooLarge);
-            } else {
-                let missed = if was_sent { 0 } else { mem::take(&mut missed) };
-                kept.push(Queued { payload, missed });
-            }
-        }
-        if was_sent {
-            let payload = join(kept.into_iter().map(|queued| queued.payload));
-            kept = vec![Queued { payload, missed }];
-        } else if missed > 0 {
-            kept.push(Queued { payload: marker(), missed });
-        }
-        self.counts.window_bytes += kept.iter().map(Queued::bytes).sum::<usize>();
-        self.payloads.extend(kept);
     }
 
     /// Gives up what was never queued, and tells the peer with the next frame that it missed this.

@@ -1,0 +1,56 @@
+//! What happens when nothing comes in.
+
+use std::time::Duration;
+
+use super::{Incoming, Presence, Sighting};
+use crate::link::AckTiming;
+
+impl Incoming {
+    /// The process did not run for `pause`: the silence was its own.
+    pub(crate) fn handle_pause(&mut self, pause: Duration) {
+        self.heard_at += pause;
+        self.hears_at += pause;
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Duration) {
+        if self.down_at().is_some_and(|due| now >= due) {
+            self.presence = Presence::Down;
+            self.sightings.push_back(Sighting::Down);
+            self.tell(AckTiming::Delayed);
+        }
+        if self.absent_at().is_some_and(|due| now >= due) {
+            self.absent = true;
+            self.sightings.push_back(Sighting::Absent);
+        }
+        if self.one_way_at().is_some_and(|due| now >= due) {
+            self.one_way = true;
+            self.sightings.push_back(Sighting::OneWay);
+        }
+        if self.acknowledge_at.is_some_and(|due| now >= due) {
+            self.tell(AckTiming::Immediate);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(crate) fn poll_timeout(&self) -> Option<Duration> {
+        let standing = [self.down_at(), self.absent_at(), self.one_way_at()];
+        standing.into_iter().flatten().chain(self.acknowledge_at).min()
+    }
+
+    /// When the peer is down, if it is not heard before.
+    fn down_at(&self) -> Option<Duration> {
+        (self.presence == Presence::Up).then(|| self.heard_at + self.limits.peer_timeout)
+    }
+
+    /// When it is to be told that the peer was never heard.
+    fn absent_at(&self) -> Option<Duration> {
+        let awaited = self.stream.is_none() && !self.absent;
+        awaited.then(|| self.heard_at + self.limits.peer_timeout)
+    }
+
+    /// When it is to be told that the peer does not hear this server.
+    fn one_way_at(&self) -> Option<Duration> {
+        let two_way = self.presence == Presence::Up && !self.one_way;
+        two_way.then(|| self.hears_at + self.limits.peer_timeout)
+    }
+}
