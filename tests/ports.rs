@@ -2,6 +2,9 @@
 //! which a libzmq connection is stuck for good, an HTTP server, somebody who accepts and says
 //! nothing, or nothing at all. Once the peer itself listens there, it gets all that was sent to it,
 //! once and in order.
+//!
+//! One test has a network namespace of its own, which takes root on Linux; elsewhere it says why it
+//! is skipped, unless the environment has `RAFT_CLUSTER_EXPECT_ROOT`: then it fails.
 
 mod support;
 
@@ -157,5 +160,56 @@ fn a_peer_that_was_never_there_holds_nobody_up() {
         assert_eq!(left.len() as u64, MESSAGES as u64 - back, "{:?}", report.stats);
         assert!(left.is_sorted_by(|one, next| one.msg_id < next.msg_id), "{left:?}");
         drop(server_two);
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod own_network {
+    use super::support::netns::{connected_to_themselves, in_own_network, limit_ephemeral_ports};
+    use super::support::skips::skip;
+    use super::support::waits::poll;
+    use super::support::{await_event, config_text, receive, shut_down};
+    use super::{Envelope, Event, Pid, Server, quick};
+    use raft_cluster::Config;
+
+    /// Set where a test that is skipped for want of rights, tools or a feature of the kernel is one
+    /// that has failed.
+    const EXPECT_ROOT: &str = "RAFT_CLUSTER_EXPECT_ROOT";
+
+    /// A socket that connects to a port where nobody listens is given a port of its own, which may
+    /// be that very port: then it is connected to itself.
+    #[test]
+    fn a_port_first_held_by_a_connection_to_itself() {
+        for host in ["127.0.0.1", "[::1]"] {
+            let test = || {
+                limit_ephemeral_ports(45_000, 45_009)?;
+                assert_met_after_connections_to_themselves(host);
+                Ok(())
+            };
+            if let Err(reason) = in_own_network(test) {
+                skip(reason, EXPECT_ROOT);
+            }
+        }
+    }
+
+    /// Has server 1 look for two servers until it has found itself, and then lets them start. Their
+    /// ports are even and odd, since the kernel takes the ones before the others: even ones for a
+    /// socket that merely connects, odd ones for a socket that is bound before.
+    fn assert_met_after_connections_to_themselves(host: &str) {
+        let urls = [4_001, 45_002, 45_003].map(|port| format!("{host}:{port}"));
+        let config: Config = config_text(&urls).parse().unwrap();
+        let start = |pid| quick(Server::builder(&config, Pid::new(pid))).start().unwrap();
+        let (mailbox, server) = start(1);
+        poll("a connection to itself", connected_to_themselves, |ports| !ports.is_empty());
+        for pid in [2, 3] {
+            let (late, late_server) = start(pid);
+            await_event(server.events(), &Event::Up(Pid::new(pid)));
+            mailbox.outbox.send(Envelope::to(Pid::new(pid), "met")).unwrap();
+            assert_eq!(&receive(&late).msg[..], b"met");
+            drop(late);
+            shut_down(late_server);
+        }
+        drop(mailbox);
+        shut_down(server);
     }
 }

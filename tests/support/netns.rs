@@ -1,12 +1,13 @@
 //! Two machines in one: two network namespaces, joined by a pair of interfaces whose traffic can be
 //! lost, delayed or cut off.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::Uid;
 use raft_cluster::Config;
 
@@ -171,6 +172,44 @@ impl Drop for Machines {
             let _ = run("ip", &["netns", "del", name]);
         }
     }
+}
+
+/// Runs a test in a network that has a loopback interface and nothing else, or says why there can
+/// be none here. What sockets, threads and processes come of it stay there.
+pub fn in_own_network(test: impl FnOnce() -> Result<(), String> + Send) -> Result<(), String> {
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    thread::scope(|scope| {
+        let inside = || enter_own_network().and_then(|()| test());
+        let thread = thread::Builder::new().name(name).spawn_scoped(scope, inside).unwrap();
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn enter_own_network() -> Result<(), String> {
+    if !Uid::effective().is_root() {
+        return Err("only root can make network namespaces".to_owned());
+    }
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("no namespace: {error}"))?;
+    run("ip", &["link", "set", "lo", "up"]).map(drop)
+}
+
+/// Has the kernel take the ports of this thread's network for connections from these, both
+/// included.
+pub fn limit_ephemeral_ports(first: u16, last: u16) -> Result<(), String> {
+    let file = "/proc/sys/net/ipv4/ip_local_port_range";
+    fs::write(file, format!("{first} {last}")).map_err(|error| format!("{file}: {error}"))
+}
+
+/// The ports of this thread's network that a socket holds which is connected to itself.
+pub fn connected_to_themselves() -> Vec<u16> {
+    let sockets = run("ss", &["-tnH", "state", "established"]).unwrap();
+    let own_peer = |line: &str| {
+        let ends: Vec<SocketAddr> =
+            line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [from, to] = ends[..] else { panic!("two addresses are expected in {line:?}") };
+        (from == to).then(|| from.port())
+    };
+    sockets.lines().filter_map(own_peer).collect()
 }
 
 fn address(side: usize) -> String {
