@@ -1,19 +1,21 @@
 //! A peer's port that is first held by something else: a libzmq socket of the wrong type, after
 //! which a libzmq connection is stuck for good, an HTTP server, somebody who accepts and says
-//! nothing, or nothing at all. Once the peer itself listens there, it gets all that was sent to it,
-//! once and in order.
+//! nothing, a connection to itself, or nothing at all. Once the peer itself listens there, it gets
+//! all that was sent to it, once and in order. And a path of the file system that another server
+//! has, or had until it was killed.
 //!
 //! One test has a network namespace of its own, which takes root on Linux; elsewhere it says why it
 //! is skipped, unless the environment has `RAFT_CLUSTER_EXPECT_ROOT`: then it fails.
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use raft_cluster::{Builder, Envelope, Event, Pid, Server};
+use raft_cluster::{Builder, Envelope, Event, Mailbox, Pid, Server, StartError};
+use support::process::{Process, Role, play};
 use support::{BOUND, Cluster, Transport, await_event, receive, shut_down, within};
 
 const MESSAGES: i64 = 1_000;
@@ -125,6 +127,71 @@ fn a_port_first_held_by_nobody() {
         drop(listen(url));
         Holder { visited: Box::new(|| ()) }
     });
+}
+
+#[test]
+fn a_second_server_at_a_path_is_refused() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let ((one, server_one), (two, server_two)) = (cluster.start(1), cluster.start(2));
+    await_event(server_two.events(), &Event::Up(Pid::new(1)));
+    for id in 0..MESSAGES {
+        if id % 100 == 0 {
+            assert_taken(Server::builder(&cluster.config, Pid::new(1)).start());
+        }
+        two.outbox.send(Envelope::to(Pid::new(1), "still there?").with_id(id)).unwrap();
+        assert_eq!(receive(&one).msg_id, id);
+    }
+    let events: Vec<_> = server_two.events().try_iter().collect();
+    assert_eq!(events, []);
+    drop((one, two));
+    assert!(shut_down(server_one).all_acknowledged());
+    shut_down(server_two);
+    // It is free again as soon as the first has ended.
+    shut_down(cluster.start(1).1);
+}
+
+#[test]
+fn a_path_is_free_when_its_process_is_killed() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let start = |pid| quick(Server::builder(&cluster.config, Pid::new(pid))).start();
+    let (one, server_one) = start(1).unwrap();
+    let role = Role {
+        config: cluster.text.clone(),
+        pid: 2,
+        generation: 1,
+        window: 64 * 1024,
+        peer_timeout: Duration::from_millis(400),
+    };
+    for _ in 0..3 {
+        let holder = Process::start(&role);
+        assert_eq!(receive(&one).from, Pid::new(2));
+        assert_taken(start(2));
+        holder.kill();
+        let (two, server_two) = start(2).unwrap();
+        two.outbox.send(Envelope::to(Pid::new(1), "free")).unwrap();
+        while &receive(&one).msg[..] != b"free" {}
+        drop(two);
+        assert!(shut_down(server_two).all_acknowledged());
+    }
+    drop(one);
+    shut_down(server_one);
+}
+
+#[test]
+#[ignore = "it is what another test starts as a process of its own"]
+fn a_server_of_its_own() {
+    play();
+}
+
+/// That a server was not started since another listens at its path, and says so.
+fn assert_taken(started: Result<(Mailbox, Server), StartError>) {
+    let Err(error) = started else { panic!("the path is taken from the server that has it") };
+    assert!(error.to_string().contains("another program holds it"), "{error}");
+    let StartError::Bind { url, source } = error else { panic!("{error:?}") };
+    assert_eq!(source.kind(), ErrorKind::AddrInUse);
+    let lock = format!("{}.lock", url.strip_prefix("ipc://").unwrap());
+    let message = format!("another server listens there and has locked `{lock}`");
+    assert_eq!(source.to_string(), message);
 }
 
 #[test]

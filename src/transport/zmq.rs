@@ -10,6 +10,7 @@ mod candidates;
 mod inlet;
 mod named_outlet;
 mod outlet;
+mod path_lock;
 mod readiness;
 mod resolver;
 mod shared;

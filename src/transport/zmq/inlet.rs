@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::path_lock::PathLock;
 use super::readiness::next_part;
 use super::waker::{WakeUps, ZmqWaker, wake_up_line};
 use super::zap::{self, ZapHandler};
@@ -30,6 +31,8 @@ pub(crate) struct ZmqInlet {
     curve: bool,
     /// The header of the message received last.
     last: Option<zmq::Message>,
+    /// Dropped last: the path is free when nobody listens there any more.
+    _lock: Option<PathLock>,
 }
 
 impl ZmqInlet {
@@ -53,9 +56,11 @@ impl ZmqInlet {
             allowed_keys.extend(keys.peers.iter().map(|(pid, key)| (*key, *pid)));
         }
         let zap = ZapHandler::new(context, &socket, allowed_keys)?;
+        let lock = PathLock::take(url)?;
         bind(&socket, url)?;
         let (waker, wake_ups) = wake_up_line()?;
-        Ok((Self { socket, zap, wake_ups, curve: keys.is_some(), last: None }, waker))
+        let curve = keys.is_some();
+        Ok((Self { socket, zap, wake_ups, curve, last: None, _lock: lock }, waker))
     }
 
     /// The body that follows a header, if one does. More than that is no message of ours.
