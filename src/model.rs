@@ -45,8 +45,8 @@ const RENEWED: Duration = Duration::from_secs(3);
 /// When an end that waits for the peers to part waits no longer.
 const PARTED: Duration = Duration::from_secs(1);
 
-/// A piece of the one message there is, which travels in two then.
-const PIECE: usize = 8;
+/// A piece of a batch with the one message there is, which travels in two then.
+const PIECE: usize = 16;
 
 /// The scope of a search.
 #[derive(Clone, Copy, Debug)]
@@ -282,15 +282,20 @@ fn scope(upsets: Upsets) -> Scope {
     Scope { envelopes, frames, epochs, settings, reads_at_once: true, upsets }
 }
 
+/// The same with an envelope that travels in two pieces.
+fn in_pieces(upsets: Upsets) -> Scope {
+    let scope = Scope { frames: [2, 1], ..scope(upsets) };
+    Scope { settings: Settings { max_frame: PIECE, ..scope.settings }, ..scope }
+}
+
 #[test]
 fn a_link_keeps_its_promises_in_every_state_although_both_ends_restart() {
     check(Scope { frames: [1, 2], ..scope(Upsets::Restarts) });
 }
 
 #[test]
-fn a_payload_in_pieces_arrives_whole_in_every_state_although_both_ends_restart() {
-    let scope = scope(Upsets::Restarts);
-    check(Scope { settings: Settings { max_frame: PIECE, ..scope.settings }, ..scope });
+fn a_payload_in_pieces_arrives_whole_in_every_state_although_both_ends_are_cut_off() {
+    check(in_pieces(Upsets::Cuts));
 }
 
 #[test]
@@ -317,6 +322,9 @@ fn a_link_keeps_its_promises_in_every_state_of_a_wider_scope() {
     check(Scope { envelopes: 2, epochs: 3, reads_at_once: false, ..scope(Upsets::Cuts) });
     check(Scope { envelopes: 2, frames: [2, 1], ..scope(Upsets::Late) });
     check(Scope { frames: [1, 2], reads_at_once: false, ..scope(Upsets::Leaving) });
+    for upsets in [Upsets::Restarts, Upsets::Late, Upsets::Leaving] {
+        check(in_pieces(upsets));
+    }
     for upsets in [Upsets::Restarts, Upsets::Cuts, Upsets::Late, Upsets::Leaving] {
         // Two pieces of feedback wait for the output thread, instead of one that keeps others back.
         let scope = scope(upsets);
