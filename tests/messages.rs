@@ -53,6 +53,12 @@ fn a_megabyte_is_broadcast_byte_for_byte() {
 const BATCH: usize = 256 * 1024;
 const OVERHEAD: usize = 12;
 
+/// A frame has so many bytes at most, beside its header: on a slow line or at the beginning, and on
+/// a fast one. A message that a batch of such a frame has no room for travels alone.
+const SMALLEST_FRAME: usize = 16 * 1024;
+const LARGEST_FRAME: usize = 1024 * 1024;
+const FRAME_OVERHEAD: usize = 128;
+
 /// A received body below this size is copied, and a larger one shared with the frame it came in.
 const SHARED: usize = 8 * 1024;
 
@@ -68,7 +74,8 @@ fn id(place: usize) -> i64 {
 fn sizes_around_the_edges() -> Vec<usize> {
     let around = |edge: usize| edge - 13..=edge + 1;
     let mut sizes = vec![0, 1, 0, 9_000_000, 0, 20_000_000, 1];
-    for edge in [SHARED, BATCH / 2, BATCH] {
+    let small = [SHARED, SMALLEST_FRAME - FRAME_OVERHEAD, SMALLEST_FRAME];
+    for edge in small.into_iter().chain([BATCH / 2, BATCH, LARGEST_FRAME]) {
         for size in around(edge) {
             sizes.extend([size, 0, size, size, 3]);
         }

@@ -9,7 +9,6 @@
 //! test holds the server to no more than to live, to stay small and to recover.
 #![cfg(target_os = "linux")]
 
-mod door;
 mod flood;
 mod forged;
 mod garbage;
@@ -21,4 +20,5 @@ mod siege;
 #[path = "../support/mod.rs"]
 mod support;
 mod victim;
+mod zap;
 mod zmtp;

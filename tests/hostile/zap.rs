@@ -1,5 +1,4 @@
-//! The door of a server that nobody minds for a while, and one that is closed in the midst of it
-//! all.
+//! Handshakes that nobody answers for a while, and a server that ends in the midst of them.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
