@@ -211,11 +211,13 @@ impl<'a> Builder<'a> {
         let clock = Clock::start();
         let now = clock.now();
         let (resolver, resolved) = Resolver::new(plan.peers.len());
-        let Limits { heartbeat, peer_timeout, .. } = plan.limits;
+        let Limits { window, frames, heartbeat, peer_timeout, .. } = plan.limits;
+        // Once on its way, and once more after the sender has gone back.
+        let max_held = window.saturating_mul(2).saturating_add(frames.max);
         let outlet = |(place, &peer): (usize, &Pid)| -> io::Result<Box<dyn Outlet>> {
             let (context, keys) = (context.clone(), keys.cloned());
             let connect = move |url, now| {
-                let destination = Destination { peer, url, keys: keys.clone() };
+                let destination = Destination { peer, url, keys: keys.clone(), max_held };
                 ZmqOutlet::connect(&context, destination, heartbeat, peer_timeout, now)
             };
             let url = self.config.url(peer).unwrap_or_default();

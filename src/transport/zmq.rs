@@ -7,6 +7,7 @@
 
 mod allocator;
 mod candidates;
+mod held;
 mod inlet;
 mod named_outlet;
 mod outlet;

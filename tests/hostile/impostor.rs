@@ -4,7 +4,7 @@ use raft_cluster::{Pid, Rejection};
 
 use crate::forged::{BATCH, CLOSED, ENDED, Header, SETTLED, URGENT, batch_of_one};
 use crate::siege::Siege;
-use crate::victim::{Order, Report};
+use crate::victim::{Order, Report, WINDOW};
 
 /// The last place that a stream can reach.
 const LAST: u64 = u64::MAX / 2;
@@ -124,5 +124,37 @@ fn who_reads_nothing_and_wants_everything_again_is_not_sent_it_without_end() {
         socket.send_multipart(batch_of_one(last, b"that was all"), 0).unwrap();
         siege.await_report(|report| report.delivered.get(&3) == Some(&1));
         siege.assert_unharmed(48 << 10);
+    });
+}
+
+/// Acknowledges the stream up to this message bit by bit: nobody can acknowledge more than was
+/// sent, and no frame has less than a bit.
+fn acknowledge(socket: &zmq::Socket, of: u64, message: u64) {
+    const BIT: usize = 16 << 10;
+    let usual = Header { of, silence: 0, ..Header::default() };
+    for next_offset in (0..MESSAGE).step_by(BIT) {
+        let next_offset = next_offset as u32;
+        socket.send(Header { next: message, next_offset, ..usual }.bytes(), 0).unwrap();
+    }
+    socket.send(Header { next: message + 1, ..usual }.bytes(), 0).unwrap();
+}
+
+/// How large the messages are that are never read, in bytes.
+const MESSAGE: usize = WINDOW / 2;
+
+#[test]
+fn who_acknowledges_what_it_does_not_read_fills_no_memory() {
+    const MESSAGES: u64 = 512;
+    Siege::each(|siege| {
+        let (_third, of) = siege.third_server();
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        for message in 1..=MESSAGES {
+            siege.victim.order(Order::Speak(1, MESSAGE));
+            siege.await_report(|report| {
+                acknowledge(&socket, of, message);
+                report.acknowledged == message
+            });
+        }
+        siege.assert_unharmed(24 << 10);
     });
 }

@@ -52,6 +52,8 @@ pub enum Order {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     pub rejected: u64,
+    /// How many of its messages server 3 has acknowledged.
+    pub acknowledged: u64,
     /// How many were refused for which reason, as far as it was told.
     pub reasons: BTreeMap<String, u64>,
     /// How many messages it was given under which name.
@@ -167,7 +169,9 @@ fn serve(mailbox: &Mailbox, server: &Server, friends: &[u32]) -> Report {
                     Order::Speak(count, bytes) => speak(mailbox, count, bytes),
                     Order::End => return report,
                 }
-                report.rejected = server.stats().rejected;
+                let stats = server.stats();
+                report.rejected = stats.rejected;
+                report.acknowledged = stats.peer(Pid::new(3)).map_or(0, |peer| peer.acknowledged);
                 report.tell();
             }
         }
@@ -176,7 +180,8 @@ fn serve(mailbox: &Mailbox, server: &Server, friends: &[u32]) -> Report {
 
 fn speak(mailbox: &Mailbox, count: usize, bytes: usize) {
     for _ in 0..count {
-        let envelope = Envelope::to(Pid::new(3), vec![0; bytes]);
+        // Not zeroes, which the kernel gives without memory behind them.
+        let envelope = Envelope::to(Pid::new(3), vec![1; bytes]);
         mailbox.outbox.send_timeout(envelope, BOUND).unwrap();
     }
 }

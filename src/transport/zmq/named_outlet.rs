@@ -121,7 +121,7 @@ mod tests {
     fn outlet() -> NamedOutlet {
         let context = Context::new();
         let connect = move |url, now| {
-            let destination = Destination { peer: Pid::new(2), url, keys: None };
+            let destination = Destination { peer: Pid::new(2), url, keys: None, max_held: 1 };
             ZmqOutlet::connect(&context, destination, HEARTBEAT, 5 * HEARTBEAT, now)
         };
         let (resolver, _) = Resolver::new(1);

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::held::Held;
 use super::{Context, set_common, set_secret, shared};
 use crate::envelope::Pid;
 use crate::frame::Frame;
@@ -24,7 +25,8 @@ const RECONNECT_MAX_MS: i32 = 200;
 const CONNECT_MS: i32 = 1_000;
 
 /// How many messages wait to be sent to one peer. For a peer that reads nothing, and again and
-/// again asks for all there is, they would pile up without end.
+/// again asks for all there is, they would pile up without end. The bodies are bounded in bytes
+/// besides, by [`Held`]; so this bounds the headers, of 120 bytes each.
 const SEND_AHEAD: u16 = 1 << 15;
 
 /// Where a peer is found, and how to tell that it is the peer.
@@ -32,6 +34,8 @@ pub(crate) struct Destination {
     pub(crate) peer: Pid,
     pub(crate) url: String,
     pub(crate) keys: Option<Arc<Keyring>>,
+    /// How many bytes of bodies may wait in libzmq to be sent there, unless it is a single body.
+    pub(crate) max_held: usize,
 }
 
 /// The way to one peer: a socket, and all it takes to replace it.
@@ -41,6 +45,7 @@ pub(crate) struct ZmqOutlet {
     socket: zmq::Socket,
     /// How many messages the socket was given.
     given: u64,
+    held: Held,
     renewal: Renewal,
 }
 
@@ -55,7 +60,8 @@ impl ZmqOutlet {
     ) -> io::Result<Self> {
         let socket = connect(context, &destination)?;
         let renewal = Renewal::new(heartbeat, peer_timeout, now);
-        Ok(Self { context: context.clone(), destination, socket, given: 0, renewal })
+        let (context, held) = (context.clone(), Held::new(destination.max_held));
+        Ok(Self { context, destination, socket, given: 0, held, renewal })
     }
 
     /// Has the next connection go to this url.
@@ -66,10 +72,13 @@ impl ZmqOutlet {
 
 impl Outlet for ZmqOutlet {
     /// libzmq shares the body of the frame instead of copying it. A frame that finds
-    /// [too many](SEND_AHEAD) before it is lost.
+    /// [too many](SEND_AHEAD) or [too much](Held) before it is lost.
     fn send(&mut self, frame: Frame) -> io::Result<()> {
         let header = wire::encode_header(&frame.header, &frame.payload);
         let body = frame.payload.into_body();
+        if !body.is_empty() && !self.held.admits(body.len()) {
+            return Ok(());
+        }
         let more = if body.is_empty() { 0 } else { zmq::SNDMORE };
         match self.socket.send(&header[..], zmq::DONTWAIT | more) {
             // A socket that takes nothing although it cannot be full is of no use any more.
@@ -77,7 +86,7 @@ impl Outlet for ZmqOutlet {
             sent => sent?,
         }
         if !body.is_empty() {
-            shared::send(&mut self.socket, body)?;
+            shared::send(&mut self.socket, body, &self.held)?;
         }
         self.given += 1;
         Ok(())
@@ -92,6 +101,7 @@ impl Outlet for ZmqOutlet {
         if let Ok(socket) = connect(&self.context, &self.destination) {
             self.socket = socket;
             self.given = 0;
+            self.held = Held::new(self.destination.max_held);
         }
         self.renewal.handle_renewal(evidence, now);
     }

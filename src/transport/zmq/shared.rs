@@ -6,6 +6,8 @@ use std::panic::{self, AssertUnwindSafe};
 
 use bytes::Bytes;
 
+use super::held::{Counted, Held};
+
 /// How many bytes libzmq reads at once. A message that came as part of them keeps them all.
 const READ: usize = 8 * 1024;
 
@@ -26,21 +28,29 @@ pub(super) fn into_bytes(message: zmq::Message) -> Bytes {
     Bytes::from_owner(Owner(message))
 }
 
-/// Sends `body` as the last part of a message, without a copy.
+/// A body that libzmq holds.
+struct Lent {
+    /// Dropped first: it counts until it is gone.
+    _body: Bytes,
+    _counted: Counted,
+}
+
+/// Sends `body` as the last part of a message, without a copy. It counts among what is `held` until
+/// libzmq lets go of it.
 #[allow(unsafe_code, reason = "libzmq takes shared memory through its C interface alone")]
-pub(super) fn send(socket: &mut zmq::Socket, body: Bytes) -> io::Result<()> {
+pub(super) fn send(socket: &mut zmq::Socket, body: Bytes, held: &Held) -> io::Result<()> {
     let (data, len) = (body.as_ptr(), body.len());
-    let hint = Box::into_raw(Box::new(body));
+    let hint = Box::into_raw(Box::new(Lent { _counted: held.count(len), _body: body }));
     let mut message = zmq_sys::zmq_msg_t::default();
     // SAFETY: `data` points to `len` bytes that neither move nor change while the `Bytes` in `hint`
     // is alive, wherever that is, and libzmq only reads them, since the message is sent. Once the
     // init has succeeded the message owns `hint`: libzmq calls `release` when it drops its last
     // reference to the message, once, on this thread or one of its own, and at the latest when it
     // closes the socket or ends the context; if the process ends first, never. However late that
-    // is, the box borrows nothing, `Bytes` is `Send`, and `release` touches neither socket nor
-    // context. `message` stays where it is from the init to the send, which empties it. When a call
-    // fails nothing else owns `hint` (a failed init) or the message (a failed send), and it is let
-    // go of here.
+    // is, the box borrows nothing, both its parts are `Send`, and `release` touches neither socket
+    // nor context. `message` stays where it is from the init to the send, which empties it. When a
+    // call fails nothing else owns `hint` (a failed init) or the message (a failed send), and it is
+    // let go of here.
     unsafe {
         let data = data.cast_mut().cast::<c_void>();
         let rc = zmq_sys::zmq_msg_init_data(
@@ -67,7 +77,7 @@ pub(super) fn send(socket: &mut zmq::Socket, body: Bytes) -> io::Result<()> {
 #[allow(unsafe_code, reason = "the other half of `send`")]
 unsafe extern "C" fn release(_data: *mut c_void, hint: *mut c_void) {
     // SAFETY: `hint` is the box that `send` made, and libzmq calls this once.
-    let body = unsafe { Box::from_raw(hint.cast::<Bytes>()) };
+    let lent = unsafe { Box::from_raw(hint.cast::<Lent>()) };
     // The application may own these bytes, and its `Drop` may panic: not across C.
-    let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(body)));
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(lent)));
 }
