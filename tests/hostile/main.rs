@@ -19,6 +19,7 @@ mod nonsense;
 mod siege;
 #[path = "../support/mod.rs"]
 mod support;
+mod unfinished;
 mod victim;
 mod zap;
 mod zmtp;

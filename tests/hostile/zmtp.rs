@@ -39,6 +39,11 @@ fn command(body: &[u8]) -> Vec<u8> {
     [&[4, body.len() as u8], body].concat()
 }
 
+/// How a command of this many bytes begins.
+pub fn begin_command(length: usize) -> Vec<u8> {
+    [&[6][..], &(length as u64).to_be_bytes()].concat()
+}
+
 /// A sign of life that asks for an answer.
 pub fn ping() -> Vec<u8> {
     command(b"\x04PING\0\0sixteen bytes...")
