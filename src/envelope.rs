@@ -99,8 +99,8 @@ impl fmt::Display for Recipient {
 /// The library never looks into `msg`, and `msg_id` is the application's own: it tells repeats by
 /// it when a peer restarts. Ids that count up, or stay the same, take no room on the way.
 ///
-/// An envelope out of the inbox shares the buffer of the whole frame it came in, up to 256 KiB or
-/// so, and keeps that buffer alive. Whoever keeps a small message for long should copy it:
+/// An envelope out of the inbox shares the buffer of those it came with, up to 256 KiB or so, and
+/// keeps that buffer alive. Whoever keeps a small message for long should copy it:
 /// `Bytes::copy_from_slice(&envelope.msg)`.
 ///
 /// ```

@@ -85,6 +85,20 @@ impl Payload {
         }
     }
 
+    /// The length of the longest message in it, in bytes, as far as that is known: of a batch, not
+    /// before it is whole.
+    pub(crate) fn largest(&self) -> u32 {
+        match self {
+            Self::Heartbeat | Self::Goodbye => 0,
+            Self::Batch { largest, .. } => *largest,
+            Self::Single { msg, .. } => u32::try_from(msg.len()).unwrap_or(u32::MAX),
+            Self::Fragment { whole, .. } => match whole.kind {
+                WholeKind::Batch { .. } => 0,
+                WholeKind::Single { .. } => whole.len,
+            },
+        }
+    }
+
     /// The piece from `offset` on that has `max` bytes at most: all of it, if it is not more.
     pub(crate) fn piece(&self, offset: usize, max: usize) -> Self {
         let kind = match self {

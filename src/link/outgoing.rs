@@ -13,7 +13,7 @@ use crate::frame::{Acknowledgement, Epoch, Frame, Header, Intake, Payload, Silen
 use crate::link::outgoing::congestion::CongestionWindow;
 use crate::link::outgoing::peer::Peer;
 use crate::link::outgoing::probe::Probe;
-use crate::link::outgoing::send_queue::{SendQueue, is_too_large};
+use crate::link::outgoing::send_queue::SendQueue;
 use crate::link::{AckTiming, Ends, FRAME_OVERHEAD, Limits, PeerStatus, Presence};
 use crate::wire::{Run, runs_by_size};
 
@@ -126,7 +126,7 @@ impl Outgoing {
     pub(crate) fn push(&mut self, payload: Payload) {
         debug_assert!(!self.goodbye_queued);
         self.queue.counts.accepted += payload.envelopes();
-        if !is_too_large(&payload, self.peer.max_message) {
+        if payload.largest() <= self.peer.max_message {
             return self.queue.push(payload);
         }
         for Run { payload, exceeds } in runs_by_size(payload, self.peer.max_message) {

@@ -40,7 +40,7 @@ pub enum StartError {
         /// How long a peer was to be silent before it counts as down.
         peer_timeout: Duration,
     },
-    /// The largest message is larger than a frame can hold.
+    /// The largest message is larger than the protocol can carry.
     #[error("messages of {bytes} bytes are too large: the most that can be allowed is {most}")]
     MaxMessage {
         /// What was to be the largest message.

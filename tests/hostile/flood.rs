@@ -136,6 +136,22 @@ fn messages_above_the_limit_end_their_connection_alone() {
     });
 }
 
+/// Nothing is to come back on the way to a peer, and nobody reads there.
+#[test]
+fn what_comes_back_on_the_way_to_a_peer_fills_no_memory() {
+    const MESSAGES: usize = 300;
+    Siege::each(|siege| {
+        let (third, _) = siege.third_server();
+        third.set_sndtimeo(1).unwrap();
+        let message = vec![1; 1 << 20];
+        // They go to the victim and to its true peers in turn, until nobody takes any more.
+        for _ in 0..MESSAGES {
+            let _ = third.send(&message[..], 0);
+        }
+        siege.assert_unharmed(24 << 10);
+    });
+}
+
 #[test]
 fn small_frames_between_large_nonsense_keep_no_more_than_themselves() {
     const FRAMES: u64 = 10_000;

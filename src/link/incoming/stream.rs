@@ -12,7 +12,7 @@ use crate::link::{FRAME_OVERHEAD, Limits};
 
 /// The largest batch that is taken, in bytes, whatever the largest message is: more than any server
 /// gathers.
-const MAX_BATCH: u32 = 1 << 20;
+const LARGEST_BATCH: u32 = 1 << 20;
 
 /// What is known of the one process that is listened to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -241,13 +241,9 @@ impl Stream {
 /// Whether a payload has a message of more than `max` bytes, or may have to be held whole although
 /// it is too large.
 pub(super) fn exceeds(payload: &Payload, max: u32) -> bool {
-    match payload {
-        Payload::Single { msg, .. } => msg.len() > max as usize,
-        Payload::Batch { largest, .. } => *largest > max,
-        Payload::Fragment { whole, .. } => match whole.kind {
-            WholeKind::Single { .. } => whole.len > max,
-            WholeKind::Batch { .. } => whole.len > max.max(MAX_BATCH),
-        },
-        Payload::Heartbeat | Payload::Goodbye => false,
-    }
+    let held = match payload {
+        Payload::Fragment { whole: Whole { kind: WholeKind::Batch { .. }, len }, .. } => *len,
+        _ => 0,
+    };
+    payload.largest() > max || held > max.max(LARGEST_BATCH)
 }

@@ -341,15 +341,6 @@ impl SendQueue {
     }
 }
 
-/// Whether a peer that takes no messages above `max_message` bytes would not take all of it.
-pub(super) fn is_too_large(payload: &Payload, max_message: u32) -> bool {
-    match payload {
-        Payload::Batch { largest, .. } => *largest > max_message,
-        Payload::Single { msg, .. } => msg.len() > max_message as usize,
-        Payload::Heartbeat | Payload::Goodbye | Payload::Fragment { .. } => false,
-    }
-}
-
 /// A payload that only says how many envelopes are missing before it.
 fn marker() -> Payload {
     Payload::Batch { envelopes: 0, largest: 0, body: Bytes::new() }

@@ -29,6 +29,10 @@ const CONNECT_MS: i32 = 1_000;
 /// besides, by [`Held`]; so this bounds the headers, of 120 bytes each.
 const SEND_AHEAD: u16 = 1 << 15;
 
+/// The largest part that may come back on the way to a peer, in bytes: more than any command of a
+/// handshake has.
+const LARGEST_ANSWER: i64 = 4_096;
+
 /// Where a peer is found, and how to tell that it is the peer.
 pub(crate) struct Destination {
     pub(crate) peer: Pid,
@@ -121,6 +125,9 @@ fn connect(context: &Context, to: &Destination) -> io::Result<zmq::Socket> {
     let socket = context.0.socket(zmq::DEALER)?;
     set_common(&socket, &to.url)?;
     socket.set_sndhwm(SEND_AHEAD.into())?;
+    // Nobody reads here, and a peer sends nothing this way: whoever does must fill no memory.
+    socket.set_rcvhwm(1)?;
+    socket.set_maxmsgsize(LARGEST_ANSWER)?;
     socket.set_reconnect_ivl(RECONNECT_MS)?;
     socket.set_reconnect_ivl_max(RECONNECT_MAX_MS)?;
     socket.set_connect_timeout(CONNECT_MS)?;

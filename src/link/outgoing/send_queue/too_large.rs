@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{Cursor, Queued, SendQueue, is_too_large, marker};
+use super::{Cursor, Queued, SendQueue, marker};
 use crate::event::Reason;
 use crate::wire::{Run, join, runs_by_size};
 
@@ -11,7 +11,7 @@ impl SendQueue {
     /// place where it would have come, or at the beginning of a batch that has been sent before.
     /// Returns whether there was any.
     pub(in crate::link::outgoing) fn drop_too_large(&mut self, max_message: u32) -> bool {
-        let exceeds = |queued: &Queued| is_too_large(&queued.payload, max_message);
+        let exceeds = |queued: &Queued| queued.payload.largest() > max_message;
         if !self.payloads.iter().any(exceeds) {
             return false;
         }
