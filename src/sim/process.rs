@@ -2,6 +2,7 @@
 //! channels.
 
 mod application;
+mod checks;
 mod feedback_wire;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,7 +16,7 @@ use crate::envelope::Pid;
 use crate::feedback::Feedback;
 use crate::frame::{ClusterId, Incarnation, Intake};
 use crate::input::{self, Input};
-use crate::link::{FRAME_OVERHEAD, Limits, Presence};
+use crate::link::{Limits, Presence};
 use crate::output::{self, Output};
 use crate::report::PeerReport;
 use crate::server::assembly::{Parts, Plan as Blueprint, Ways};
@@ -297,18 +298,6 @@ impl Process {
         }
     }
 
-    /// A peer that is silent holds nobody up for long.
-    fn check_patience(&self, world: &Surroundings<'_>) {
-        const PATIENCE: Duration = PEER_TIMEOUT.saturating_add(HEARTBEAT);
-        let Some(output) = &self.output.logic else { return };
-        for full in output.held_up_by(world.now) {
-            let heard = world.network.last_arrival((full, self.pid)).unwrap_or_default();
-            let awake = self.started.max(self.paused_until);
-            let silent = world.now > heard.max(awake) + PATIENCE;
-            assert!(!silent, "{full} is silent and holds {} up", self.id);
-        }
-    }
-
     /// Hands to the network what was sent.
     fn depart(&mut self, world: &mut Surroundings<'_>) {
         for way in &mut self.ways {
@@ -323,23 +312,6 @@ impl Process {
                     Sent::Frame(frame) => world.network.send(frame, world.now),
                 }
             }
-        }
-    }
-
-    fn check_accounts(&self, world: &mut Surroundings<'_>) {
-        let all = self.stats();
-        if all.events_missed > 0 {
-            // In the end more may be given up than the events channel holds.
-            assert!(self.is_ending(), "{} loses events", self.id);
-            return world.audit.lose_sight(self.id);
-        }
-        for stats in &all.peers {
-            let by = self.feedback.speakers.get(&stats.pid).copied().flatten();
-            world.audit.check_stats((self.id, stats.pid), by, stats);
-            // In the end all that is left is accepted, whether there is room for it or not.
-            let largest = self.limits.window.max(self.limits.max_message as usize);
-            let most = (largest + 3 * FRAME_OVERHEAD) as u64;
-            assert!(self.is_ending() || stats.window_bytes <= most, "{}: {stats:?}", self.id);
         }
     }
 

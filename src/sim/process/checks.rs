@@ -1,0 +1,38 @@
+//! What must be true of a process after each step.
+
+use std::time::Duration;
+
+use super::{Process, Surroundings};
+use crate::link::FRAME_OVERHEAD;
+use crate::sim::plan::{HEARTBEAT, PEER_TIMEOUT};
+
+impl Process {
+    /// A peer that is silent holds nobody up for long.
+    pub(super) fn check_patience(&self, world: &Surroundings<'_>) {
+        const PATIENCE: Duration = PEER_TIMEOUT.saturating_add(HEARTBEAT);
+        let Some(output) = &self.output.logic else { return };
+        for full in output.held_up_by(world.now) {
+            let heard = world.network.last_arrival((full, self.pid)).unwrap_or_default();
+            let awake = self.started.max(self.paused_until);
+            let silent = world.now > heard.max(awake) + PATIENCE;
+            assert!(!silent, "{full} is silent and holds {} up", self.id);
+        }
+    }
+
+    pub(super) fn check_accounts(&self, world: &mut Surroundings<'_>) {
+        let all = self.stats();
+        if all.events_missed > 0 {
+            // In the end more may be given up than the events channel holds.
+            assert!(self.is_ending(), "{} loses events", self.id);
+            return world.audit.lose_sight(self.id);
+        }
+        for stats in &all.peers {
+            let by = self.feedback.speakers.get(&stats.pid).copied().flatten();
+            world.audit.check_stats((self.id, stats.pid), by, stats);
+            // In the end all that is left is accepted, whether there is room for it or not.
+            let largest = self.limits.window.max(self.limits.max_message as usize);
+            let most = (largest + 3 * FRAME_OVERHEAD) as u64;
+            assert!(self.is_ending() || stats.window_bytes <= most, "{}: {stats:?}", self.id);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a seed is played in: faults, the end of them, and what has to follow.
+
+use std::time::Duration;
+
+use super::{EACH, Mood, World};
+use crate::sim::network::Traffic;
+use crate::sim::plan::{Fault, HEARTBEAT, LARGEST, LINGER, PEER_TIMEOUT, Plan, WallClock, Windows};
+use crate::sim::process::{NEVER, Process};
+
+impl World {
+    /// Faults and envelopes, for a while.
+    pub(in crate::sim) fn rage(&mut self) {
+        self.run_until(self.plan.chaos, |_| false);
+    }
+
+    /// Mends everything, and runs until all is settled, which takes a bounded time and a bounded
+    /// number of frames.
+    pub(in crate::sim) fn heal(&mut self) {
+        self.mood = Mood::Calm;
+        self.next_fault = NEVER;
+        self.remove_usurped();
+        self.network.heal(self.now);
+        self.starts.iter_mut().for_each(|(_, at)| *at = self.now);
+        for process in &mut self.processes {
+            process.paused_until = process.paused_until.min(self.now);
+            process.app.calm_down(self.now);
+        }
+        self.network.traffic = Traffic::default();
+        let pending = self.pending() + self.unsent() * self.plan.servers as usize;
+        let frames = u32::try_from(pending * (1 + LARGEST / self.plan.frames.min)).unwrap();
+        let deadline = self.now + self.recovery() + EACH * frames;
+        assert!(self.run_until(deadline, Self::is_quiet), "not settled:\n{}", self.describe());
+        self.check_traffic(pending);
+    }
+
+    /// How long after the last fault everything is settled, at most.
+    fn recovery(&self) -> Duration {
+        let Plan { faults, clock, .. } = &self.plan;
+        // A stuck socket has to be replaced first, who was heard wrongly has to be silent, and a
+        // peer that ends holds others up until it is missed.
+        let slow = faults.contains(&Fault::Stick) || faults.contains(&Fault::Usurp);
+        let ending = self.processes.iter().any(|process| !process.is_open());
+        let slow = slow || ending || *clock == WallClock::SetBack;
+        if slow { PEER_TIMEOUT * 3 } else { HEARTBEAT * 2 }
+    }
+
+    /// Without anything to do, the servers exchange heartbeats and nothing else.
+    pub(in crate::sim) fn idle(&mut self) {
+        // Last acknowledgements are on their way, and stuck sockets are still to be replaced.
+        self.run_until(self.now + HEARTBEAT * 5, |_| false);
+        self.network.traffic = Traffic::default();
+        self.run_until(self.now + HEARTBEAT * 10, |_| false);
+        self.check_all();
+        let traffic = self.network.traffic;
+        if self.all_well() {
+            assert_eq!(traffic.others, 0, "resent without need");
+        }
+        let lanes = u64::from(self.plan.servers * (self.plan.servers - 1));
+        assert!(traffic.heartbeats <= lanes * 15, "{} heartbeats", traffic.heartbeats);
+    }
+
+    /// Where all are well, a few more letters get through without anything given up or sent twice.
+    pub(in crate::sim) fn chat(&mut self) {
+        if !self.all_well() {
+            return;
+        }
+        let before = self.trouble();
+        for process in &mut self.processes {
+            process.app.chats = 10;
+        }
+        // They are to be written first.
+        self.run_until(self.now + HEARTBEAT / 10, |_| false);
+        let done = self.run_until(self.now + HEARTBEAT, Self::is_quiet);
+        assert!(done, "not delivered:\n{}", self.describe());
+        assert_eq!(self.trouble(), before, "given up or sent twice");
+    }
+
+    /// Nothing was sent twice or given up so far.
+    pub(in crate::sim) fn assert_untroubled(&self) {
+        assert_eq!(self.trouble(), 0, "given up or sent twice:\n{}", self.describe());
+    }
+
+    /// How many envelopes were sent twice, or given up because a peer was silent.
+    fn trouble(&self) -> u64 {
+        let stats = self.processes.iter().flat_map(|process| process.stats().peers);
+        let resent = u64::from(self.plan.windows != Windows::Various);
+        stats.map(|stats| stats.dropped.peer_down + resent * stats.resent).sum()
+    }
+
+    /// All servers leave, which takes a bounded time and leaves nothing behind.
+    pub(in crate::sim) fn leave(&mut self) {
+        let unread = self.plan.joins_unread;
+        let well = self.all_well() && !unread;
+        if unread {
+            let unlucky = self.rng.usize(..self.processes.len().max(1));
+            self.processes.iter_mut().skip(unlucky).take(1).for_each(Process::stop_reading);
+            self.processes.iter_mut().for_each(|process| process.app.chats = 20);
+            self.run_until(self.now + HEARTBEAT, |_| false);
+        }
+        self.processes.iter_mut().for_each(Process::leave);
+        // Those that find a peer missing wait for it as long as they may; one whose application
+        // reads no more, until the others have given up and are missed, and then as long again.
+        let patience = if well { HEARTBEAT / 2 } else { LINGER + PEER_TIMEOUT };
+        let patience = if unread { patience * 2 } else { patience };
+        let done = self.run_until(self.now + patience, Self::is_over);
+        // A peer that was never heard has not left, and one whose application does not read holds
+        // up those who still send. Whoever waits for one has to be told to end.
+        let waits = |process: &Process| process.peers().any(|peer| process.awaits(peer));
+        let held_up = unread && self.processes.len() > 1;
+        let excused = done || held_up || self.processes.iter().all(waits);
+        assert!(excused, "not ended:\n{}", self.describe());
+        let now = self.now;
+        self.processes.iter_mut().for_each(|process| process.shut_down(false, now));
+        let done = self.run_until(self.now + LINGER + PEER_TIMEOUT, Self::is_over);
+        assert!(done, "not shut down:\n{}", self.describe());
+    }
+
+    fn is_over(&self) -> bool {
+        self.processes.is_empty()
+    }
+
+    fn check_traffic(&self, pending: usize) {
+        let traffic = self.network.traffic;
+        let lanes = u64::from(self.plan.servers * (self.plan.servers - 1));
+        let often = if self.plan.windows == Windows::Various { 20 } else { 4 };
+        let most = 20 * lanes + often * pending as u64;
+        let others = traffic.others;
+        assert!(others <= most, "{others} frames sent for {pending}:\n{}", self.describe());
+        assert!(traffic.heartbeats <= most * 2, "{} heartbeats", traffic.heartbeats);
+    }
+}
