@@ -192,8 +192,8 @@ impl Output {
     /// whether there was anything.
     fn take_outbox(&mut self, now: Duration) -> bool {
         self.taken = 0;
-        let frames = self.setup.peers.iter().filter_map(|peer| peer.link.max_frame());
-        self.packer.limit(frames.min().unwrap_or(MAX_BATCH));
+        let batches = self.setup.peers.iter().filter_map(|peer| peer.link.max_batch());
+        self.packer.limit(batches.min().unwrap_or(MAX_BATCH));
         if self.is_held_up(now) {
             return false;
         }

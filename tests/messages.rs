@@ -54,7 +54,7 @@ const BATCH: usize = 256 * 1024;
 const OVERHEAD: usize = 12;
 
 /// A frame has so many bytes at most, beside its header: on a slow line or at the beginning, and on
-/// a fast one. A message that a batch of such a frame has no room for travels alone.
+/// a fast one. A batch of two of the smallest is the first; what it has no room for travels alone.
 const SMALLEST_FRAME: usize = 16 * 1024;
 const LARGEST_FRAME: usize = 1024 * 1024;
 const FRAME_OVERHEAD: usize = 128;
@@ -74,7 +74,8 @@ fn id(place: usize) -> i64 {
 fn sizes_around_the_edges() -> Vec<usize> {
     let around = |edge: usize| edge - 13..=edge + 1;
     let mut sizes = vec![0, 1, 0, 9_000_000, 0, 20_000_000, 1];
-    let small = [SHARED, SMALLEST_FRAME - FRAME_OVERHEAD, SMALLEST_FRAME];
+    let first_batch = 2 * SMALLEST_FRAME;
+    let small = [SHARED, SMALLEST_FRAME, first_batch - FRAME_OVERHEAD, first_batch];
     for edge in small.into_iter().chain([BATCH / 2, BATCH, LARGEST_FRAME]) {
         for size in around(edge) {
             sizes.extend([size, 0, size, size, 3]);

@@ -87,9 +87,9 @@ impl Outgoing {
         self.confirmed.max(self.up_since)
     }
 
-    /// The largest frame that is good for the way to the peer, in bytes, if the peer is there.
-    pub(crate) fn max_frame(&self) -> Option<usize> {
-        (self.peer.presence == Presence::Up).then(|| self.congestion.max_frame())
+    /// The largest batch that is good for the way to the peer, in bytes, if the peer is there.
+    pub(crate) fn max_batch(&self) -> Option<usize> {
+        (self.peer.presence == Presence::Up).then(|| self.congestion.max_batch())
     }
 
     /// Whether there is room for a payload of `bytes`.
@@ -299,7 +299,7 @@ impl Outgoing {
         self.unasked += piece.bytes();
         let goodbye = piece.payload == Payload::Goodbye;
         let wants_ack =
-            goodbye || self.unasked >= self.congestion.bytes() / 4 || !self.has_room_for_next(max);
+            goodbye || self.unasked >= self.congestion.ask_after() || !self.has_room_for_next(max);
         if wants_ack {
             self.unasked = 0;
             self.congestion.on_send(header.position, self.queue.flight(), now);

@@ -62,10 +62,10 @@ impl Packer {
         packer
     }
 
-    /// From now on gathers so many bytes at most: a batch is to fit into a frame.
-    pub(crate) fn limit(&mut self, max_frame: usize) {
-        let (max_batch, min_single) = self.most;
-        self.max_batch = max_batch.min(max_frame);
+    /// From now on gathers so many bytes at most.
+    pub(crate) fn limit(&mut self, max_batch: usize) {
+        let (most, min_single) = self.most;
+        self.max_batch = most.min(max_batch);
         let room = self.max_batch.saturating_sub(FRAME_OVERHEAD);
         self.min_single = MIN_SINGLE.min(room).min(min_single);
     }

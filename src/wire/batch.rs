@@ -97,7 +97,7 @@ pub(crate) struct Batch {
     body: Vec<u8>,
     envelopes: u32,
     /// The length of the longest message, in bytes.
-    largest: u32,
+    largest: usize,
     /// The id of the last envelope.
     before: i64,
     /// How large the last one became, as a guess at the next.
@@ -121,7 +121,7 @@ impl Batch {
         self.body.extend_from_slice(msg);
         self.before = msg_id;
         self.envelopes += 1;
-        self.largest = self.largest.max(u32::try_from(msg.len()).unwrap_or(u32::MAX));
+        self.largest = self.largest.max(msg.len());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -133,7 +133,7 @@ impl Batch {
     pub(crate) fn take(&mut self) -> Payload {
         let mut body = std::mem::take(&mut self.body);
         let envelopes = std::mem::take(&mut self.envelopes);
-        let largest = std::mem::take(&mut self.largest);
+        let largest = u32::try_from(std::mem::take(&mut self.largest)).unwrap_or(u32::MAX);
         self.before = 0;
         self.last = body.len();
         if body.len() < body.capacity() / 2 {

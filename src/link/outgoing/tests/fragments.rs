@@ -111,7 +111,7 @@ fn what_may_be_lost_is_asked_for_soon_and_less_and_less_often() {
     assert_eq!(asked, [152, 452, 1_052, 2_052].map(at));
     outgoing.handle_status(&has(2_100, 1, 100)).unwrap();
     assert_eq!(pieces(&mut outgoing, 2_100), [(1, 500, 100), (1, 600, 50)]);
-    assert_eq!(outgoing.poll_timeout(at(2_100)), Some(at(3_100)));
+    assert_eq!(outgoing.poll_timeout(at(2_100)), Some(at(2_250)));
 }
 
 /// The messages of a payload, by their lengths.
