@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::envelope::Pid;
 use crate::key::PublicKey;
-use address::Address;
+use address::{Address, is_lock_of_other};
 use fields::fields;
 
 pub use address::UrlError;
@@ -24,7 +24,8 @@ pub use fields::ConfigPlace;
 /// The servers of a cluster and where each of them listens.
 ///
 /// A `Config` that exists is a correct one: it has at least one server, no two share a pid or an
-/// address, and every url is of a form that peers can connect to: no wildcards, no port 0.
+/// address, and every url is of a form that peers can connect to: no wildcards, no port 0. No path
+/// is that of the file beside another, `PATH.lock`, which tells whether somebody listens there.
 ///
 /// The names of the fields are matched whatever their case. A `url` is `host:port`, with or without
 /// `tcp://` before it, or `ipc:///path`; an IPv6 address stands in brackets. `cluster` may be left
@@ -205,9 +206,7 @@ impl Config {
             Ok(address) => address,
             Err(reason) => return Err(ConfigError::InvalidUrl { place, url: listed, reason }),
         };
-        if let Some((&first, _)) = self.members.iter().find(|(_, member)| member.url == url) {
-            return Err(ConfigError::RepeatedAddress { place, listed, url, first });
-        }
+        self.refuse_taken_address(&place, listed, &url)?;
         let public_key = match key.map(|text| text.parse()).transpose() {
             Ok(key) => key,
             Err(reason) => return Err(ConfigError::InvalidKey { place, reason }),
@@ -225,6 +224,26 @@ impl Config {
             port,
         }));
         self.members.insert(pid, Member { url, public_key });
+        Ok(())
+    }
+
+    /// No two servers can have one address, nor can one have the path of the other's lock.
+    fn refuse_taken_address(
+        &self,
+        place: &ConfigPlace,
+        listed: String,
+        url: &str,
+    ) -> Result<(), ConfigError> {
+        let place = place.clone();
+        let taken = |(_, member): &(&Pid, &Member)| member.url == url;
+        if let Some((&first, _)) = self.members.iter().find(taken) {
+            return Err(ConfigError::RepeatedAddress { place, listed, url: url.to_owned(), first });
+        }
+        let beside = |(_, member): &(&Pid, &Member)| is_lock_of_other(&member.url, url);
+        if let Some((&first, member)) = self.members.iter().find(beside) {
+            let first_url = member.url.clone();
+            return Err(ConfigError::PathOfLock { place, listed, first, first_url });
+        }
         Ok(())
     }
 }

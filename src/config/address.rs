@@ -107,6 +107,16 @@ pub enum UrlError {
     },
 }
 
+/// Whether one of two urls has the path of the file that locks the path of the other.
+pub(super) fn is_lock_of_other(one: &str, other: &str) -> bool {
+    /// What the transport appends to a path.
+    const SUFFIX: &str = ".lock";
+    let is_lock = |lock: &str, url: &str| {
+        url.starts_with("ipc://") && lock.strip_suffix(SUFFIX).is_some_and(|path| path == url)
+    };
+    is_lock(one, other) || is_lock(other, one)
+}
+
 fn tcp(authority: &str) -> Result<Address, UrlError> {
     let (host, port) = split_port(authority)?;
     let (listed, port) = wrap_port(port)?;

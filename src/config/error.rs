@@ -155,6 +155,21 @@ pub enum ConfigError {
         /// The earlier one.
         first: Pid,
     },
+    /// A server's path is that of the file which locks the path of another, or the other way round.
+    #[error(
+        "{place}: field `url` is {listed:?}, and that of pid {first} is {first_url:?}: the longer path \
+         is that of the file that locks the shorter one; give one of them another name"
+    )]
+    PathOfLock {
+        /// The later of the two.
+        place: ConfigPlace,
+        /// Its url as the file has it.
+        listed: String,
+        /// The earlier one.
+        first: Pid,
+        /// The earlier one's url.
+        first_url: String,
+    },
     /// A server's public key is not one.
     #[error("{place}: field `public_key`: {reason}")]
     InvalidKey {
