@@ -47,6 +47,18 @@ fn play_slowly(seed: u64) {
     world.leave();
 }
 
+/// The same with a machine that sleeps for an hour, and no other fault.
+fn play_asleep(seed: u64) {
+    let mut world = World::at_peace(seed);
+    world.rage();
+    world.heal();
+    world.sleep();
+    world.heal();
+    world.idle();
+    world.chat();
+    world.leave();
+}
+
 /// Whether one seed is played alone, which shows all its frames.
 fn is_traced() -> bool {
     static TRACED: LazyLock<bool> = LazyLock::new(|| setting("SIMULATION_SEED").is_some());
@@ -78,4 +90,9 @@ fn the_simulation_holds_for_every_seed() {
 #[test]
 fn a_slow_line_alone_makes_nobody_send_twice_or_give_up() {
     play_all(setting("SIMULATION_SEEDS").unwrap_or(SEEDS) / 10, play_slowly);
+}
+
+#[test]
+fn a_machine_that_slept_for_an_hour_is_heard_within_seconds() {
+    play_all(setting("SIMULATION_SEEDS").unwrap_or(SEEDS) / 100, play_asleep);
 }

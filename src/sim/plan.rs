@@ -173,6 +173,11 @@ impl Plan {
             ..self
         }
     }
+
+    /// The same, but nothing happens to the servers: only the network is as bad as it was.
+    pub(super) fn at_peace(self) -> Self {
+        Self { faults: Vec::new(), clock: WallClock::Steady, idle_timeout: None, ..self }
+    }
 }
 
 fn draw_window(rng: &mut Rng) -> usize {

@@ -70,6 +70,12 @@ impl World {
         world
     }
 
+    pub(super) fn at_peace(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan::draw(&mut rng).at_peace();
+        Self::with_plan(plan, rng)
+    }
+
     fn with_plan(plan: Plan, mut rng: Rng) -> Self {
         let starts = (1..=plan.servers).map(|pid| {
             let late = if rng.u32(..4) == 0 { up_to(&mut rng, LONGEST) } else { Duration::ZERO };

@@ -6,6 +6,7 @@ use super::{EACH, Mood, World};
 use crate::sim::network::Traffic;
 use crate::sim::plan::{Fault, HEARTBEAT, LARGEST, LINGER, PEER_TIMEOUT, Plan, WallClock, Windows};
 use crate::sim::process::{NEVER, Process};
+use crate::stats::PeerState;
 
 impl World {
     /// Faults and envelopes, for a while.
@@ -42,6 +43,26 @@ impl World {
         let ending = self.processes.iter().any(|process| !process.is_open());
         let slow = slow || ending || *clock == WallClock::SetBack;
         if slow { PEER_TIMEOUT * 3 } else { HEARTBEAT * 2 }
+    }
+
+    /// One machine sleeps for an hour, with letters for it and by it on their way; the others go on.
+    /// They miss it, and their heartbeats wait for it.
+    pub(in crate::sim) fn sleep(&mut self) {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        let sleeper = self.rng.usize(..self.processes.len());
+        self.processes.iter_mut().for_each(|process| process.app.chats = 5);
+        self.run_until(self.now + HEARTBEAT / 20, |_| false);
+        self.network.traffic = Traffic::default();
+        let pid = self.processes[sleeper].pid;
+        self.processes[sleeper].pause(self.now + HOUR, self.now);
+        self.run_until(self.now + HOUR - HEARTBEAT, |_| false);
+        for process in self.processes.iter().filter(|process| process.pid != pid) {
+            let state = process.stats().peer(pid).map(|stats| stats.state);
+            assert_eq!(state, Some(PeerState::Down), "{} at {pid}", process.pid);
+        }
+        let heartbeats = self.network.traffic.heartbeats;
+        assert!(heartbeats > 3_000, "{heartbeats} heartbeats within an hour");
+        self.run_until(self.now + HEARTBEAT, |_| false);
     }
 
     /// Without anything to do, the servers exchange heartbeats and nothing else.
