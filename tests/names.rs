@@ -18,7 +18,7 @@ use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Server};
 use support::dns::{Answer, Dns, IPV6_NAME, in_network_with_dns};
 use support::process::{Process, Role, Status, play};
 use support::skips::skip;
-use support::waits::poll;
+use support::waits::{Watchdog, poll};
 use support::{await_event, config_text, receive, shut_down, until_end};
 
 /// Set where a test that is skipped for want of rights, tools or a feature of the kernel is one
@@ -28,6 +28,7 @@ const EXPECT_ROOT: &str = "RAFT_CLUSTER_EXPECT_ROOT";
 const PEER_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn with_dns(test: impl FnOnce(&Dns) + Send) {
+    let _watchdog = Watchdog::of_this_test();
     if let Err(reason) = in_network_with_dns(test) {
         skip(reason, EXPECT_ROOT);
     }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
 use raft_cluster::{Config, Envelope, Event, Mailbox, PeerState, Pid, Server};
 
+use crate::memory::{self, LARGEST};
+use crate::predecessors::Predecessors;
 use crate::tally::{Kind, Role, Stamp, Tally};
 use crate::{Result, SERVERS};
 
@@ -22,13 +24,14 @@ const REUNION: Duration = Duration::from_secs(30);
 pub(crate) fn play(role: &Role) -> Result<()> {
     let config: Config = role.config.parse()?;
     let pid = config.pids()[role.server];
-    let (mailbox, server) = Server::builder(&config, pid).idle_timeout(None).start()?;
+    let bare = peak().unwrap_or(0);
+    let (mailbox, server) = memory::bounded(Server::builder(&config, pid)).start()?;
     let Mailbox { outbox, inbox, .. } = mailbox;
     let (finish, finishing) = bounded(0);
     thread::spawn(move || obey(finish));
     let tally = thread::scope(|scope| {
         let sending = scope.spawn(|| send(role, &config, outbox, &finishing, &server));
-        let tally = Auditor::new(role, &server).run(&inbox);
+        let tally = Auditor::new(role, &server, bare)?.run(&inbox);
         sending.join().map_err(|_| "the sender panicked")??;
         tally
     })?;
@@ -68,7 +71,8 @@ fn send(
         for _ in 0..random.u32(1..2_000) {
             let to = (role.server + random.usize(1..SERVERS)) % SERVERS;
             let all = random.u8(0..3) == 0;
-            let filling = if random.u16(0..1_000) == 0 { 200_000 } else { random.usize(0..500) };
+            let is_large = random.u16(0..1_000) == 0;
+            let filling = random.usize(if is_large { 0..LARGEST - Stamp::LEN } else { 0..500 });
             let msg = stamp(all, to, Kind::Traffic).encode(filling);
             let single = |msg| Envelope::to(config.pids()[to], msg);
             outbox.send(if all { Envelope::broadcast(msg) } else { single(msg) })?;
@@ -105,7 +109,10 @@ struct Auditor<'a> {
     role: &'a Role,
     server: &'a Server,
     streams: [Stream; SERVERS],
+    predecessors: Predecessors,
     tally: Tally,
+    /// The memory of this process before its server started, in KiB.
+    bare: u64,
 }
 
 /// What one peer sends.
@@ -119,8 +126,10 @@ struct Stream {
 }
 
 impl<'a> Auditor<'a> {
-    fn new(role: &'a Role, server: &'a Server) -> Self {
-        Self { role, server, streams: Default::default(), tally: Tally::default() }
+    fn new(role: &'a Role, server: &'a Server, bare: u64) -> Result<Self> {
+        let predecessors = Predecessors::open(&role.legacy)?;
+        let (streams, tally) = Default::default();
+        Ok(Self { role, server, streams, predecessors, tally, bare })
     }
 
     /// Audits until the inbox ends.
@@ -129,7 +138,7 @@ impl<'a> Auditor<'a> {
         loop {
             select! {
                 recv(inbox) -> envelope => match envelope {
-                    Ok(envelope) => self.note(&envelope),
+                    Ok(envelope) => self.note(&envelope)?,
                     Err(_) => break,
                 },
                 recv(self.server.events()) -> event => self.observe(event.as_ref().ok()),
@@ -143,14 +152,14 @@ impl<'a> Auditor<'a> {
         Ok(self.tally)
     }
 
-    fn note(&mut self, envelope: &Envelope) {
+    fn note(&mut self, envelope: &Envelope) -> Result<()> {
         self.tally.received += 1;
-        let Some((from, stamp)) = self.sender(envelope) else { return };
+        let Some((from, stamp)) = self.sender(envelope) else { return Ok(()) };
         let place = stamp.places[self.role.server];
         let stream = &mut self.streams[from];
         if stamp.generation < stream.generation {
             self.tally.outdated += 1;
-            return;
+            return Ok(());
         }
         if stamp.generation > stream.generation {
             // Who starts later than its peer may find that predecessors have had the beginning.
@@ -160,16 +169,19 @@ impl<'a> Auditor<'a> {
         }
         if place < stream.next {
             self.tally.repeated += 1;
-            return;
+            return Ok(());
         }
         let missing = place - stream.next;
         stream.next = place + 1;
-        if missing > 0 {
+        if missing > 0 && self.predecessors.had(from, stamp.generation, place) {
+            self.tally.inherited += missing;
+        } else if missing > 0 {
             self.excuse(envelope.from, from, missing);
         }
         if stamp.kind == Kind::LastWord {
             self.tally.last_words[from] = Some(stamp.generation);
         }
+        self.predecessors.leave(from, stamp.generation, place + 1)
     }
 
     fn sender(&mut self, envelope: &Envelope) -> Option<(usize, Stamp)> {
@@ -190,6 +202,22 @@ impl<'a> Auditor<'a> {
         let excused = missing.min(missed.saturating_sub(stream.excused));
         stream.excused += excused;
         self.tally.lost += missing - excused;
+        if missing > excused {
+            self.complain(from, missing, excused, missed);
+        }
+    }
+
+    /// Shows what is lost, where it can be seen beside the faults.
+    fn complain(&self, from: usize, missing: u64, excused: u64, missed: u64) {
+        let Role { server, generation, .. } = self.role;
+        let (own, peer, Stream { generation: of, next, .. }) =
+            (server + 1, from + 1, self.streams[from]);
+        let line = format!(
+            "server {own}, process {generation}: of server {peer}, process {of}, {missing} messages \
+             before number {next} are not there, and {excused} of them were told of ({missed} in all)\n"
+        );
+        // The tally counts it too.
+        let _ = io::stderr().write_all(line.as_bytes());
     }
 
     fn observe(&mut self, event: Option<&Event>) {
@@ -206,7 +234,7 @@ impl<'a> Auditor<'a> {
         self.tally.resent = peers().map(|peer| peer.resent).sum();
         self.tally.undelivered = peers().map(|peer| peer.dropped.total()).sum();
         self.tally.missed = peers().map(|peer| peer.missed).sum();
-        self.tally.resident = resident().unwrap_or(0);
+        self.tally.grown = peak().unwrap_or(0).saturating_sub(self.bare);
         for peer in peers() {
             let places = peer.acknowledged + peer.dropped.total() + peer.queued + peer.in_flight;
             self.tally.unbalanced += u64::from(peer.accepted != places);
@@ -221,9 +249,9 @@ fn tell(tally: &Tally) -> Result<()> {
     Ok(io::stdout().write_all(&line)?)
 }
 
-/// The memory that this process holds, in KiB, where the system says so.
-fn resident() -> Option<u64> {
+/// The most memory that this process has held, in KiB, where the system says so.
+fn peak() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }

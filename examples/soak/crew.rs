@@ -4,25 +4,35 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
+use std::net::IpAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use nix::sys::signal::{Signal, kill};
+use tempfile::TempDir;
 
+use crate::memory::Bound;
+use crate::names::Names;
 use crate::support::addresses::free_addresses;
+use crate::support::dns::Dns;
 use crate::support::proxy::Proxy;
 use crate::tally::{Role, Tally};
 use crate::{REFRESH, Result, SERVERS};
 
-/// All servers, and the proxy between them.
-pub(crate) struct Crew {
+/// All servers, the proxy between them, and the DNS that knows some of them.
+pub(crate) struct Crew<'a> {
     pub(crate) proxy: Proxy,
+    pub(crate) names: Names<'a>,
     /// The configuration of each server: it finds the others by way of the proxy.
     configs: Vec<String>,
+    /// Where processes leave to the next what they have received.
+    legacies: TempDir,
     members: Vec<Option<Member>>,
     tallies: BTreeMap<u32, Tally>,
+    /// How much memory each server took at the most, in KiB, beyond that of the bare process.
+    grown: [u64; SERVERS],
     news: Receiver<News>,
     tell: Sender<News>,
     generations: u32,
@@ -40,31 +50,43 @@ struct Member {
 
 struct News {
     generation: u32,
+    server: usize,
     tally: Tally,
 }
 
-impl Crew {
-    pub(crate) fn start(seed: u64) -> Result<Self> {
+impl<'a> Crew<'a> {
+    pub(crate) fn start(seed: u64, dns: Option<&'a Dns>) -> Result<Self> {
         let addresses = free_addresses(u32::try_from(SERVERS)?)?;
+        let IpAddr::V4(host) = addresses[0].ip() else { return Err("no address of IPv4".into()) };
+        let names = Names::new(dns, host);
         let urls: Vec<_> = addresses.iter().map(|address| format!("tcp://{address}")).collect();
         let others = |own: usize| (0..SERVERS).filter(move |other| *other != own);
         let backs: Vec<_> =
             (0..SERVERS).flat_map(others).map(|other| urls[other].clone()).collect();
         let proxy = Proxy::start(seed, &backs)?;
-        let mut fronts = proxy.fronts().iter().cloned();
+        let mut fronts = proxy.fronts().iter();
         let mut configs = Vec::new();
         for own in 0..SERVERS {
             let mut seen = urls.clone();
-            others(own).zip(&mut fronts).for_each(|(other, front)| seen[other] = front);
-            let server = |(mypid, url)| serde_json::json!({"mypid": mypid, "url": url});
-            let servers: Vec<_> = (1..).zip(seen).map(server).collect();
-            let object = serde_json::json!({"total": SERVERS, "Servers": servers});
-            configs.push(serde_json::json!({ "object": object }).to_string());
+            for (other, front) in others(own).zip(&mut fronts) {
+                seen[other] = names.list(other, front)?;
+            }
+            configs.push(config_text(&seen));
         }
         let (tell, news) = unbounded();
-        let members = (0..SERVERS).map(|_| None).collect();
-        let tallies = BTreeMap::new();
-        let mut crew = Self { proxy, configs, members, tallies, news, tell, generations: 0, seed };
+        let mut crew = Self {
+            proxy,
+            names,
+            configs,
+            legacies: tempfile::tempdir()?,
+            members: (0..SERVERS).map(|_| None).collect(),
+            tallies: BTreeMap::new(),
+            grown: [0; SERVERS],
+            news,
+            tell,
+            generations: 0,
+            seed,
+        };
         (0..SERVERS).try_for_each(|server| crew.spawn(server))?;
         Ok(crew)
     }
@@ -82,7 +104,8 @@ impl Crew {
         self.generations += 1;
         let generation = self.generations;
         let config = self.configs[server].clone();
-        let role = Role { config, server, generation, seed: self.seed };
+        let legacy = self.legacies.path().join(server.to_string());
+        let role = Role { config, legacy, server, generation, seed: self.seed };
         let mut child = Command::new(env::current_exe()?)
             .args(["--role", &serde_json::to_string(&role)?])
             .stdin(Stdio::piped())
@@ -95,7 +118,7 @@ impl Crew {
             for line in BufReader::new(stdout).lines().map_while(std::result::Result::ok) {
                 // One that was killed may have been cut short.
                 let Ok(tally) = serde_json::from_str(&line) else { return };
-                let _ = tell.send(News { generation, tally });
+                let _ = tell.send(News { generation, server, tally });
             }
         });
         self.members[server] = Some(Member { child, stdin, reader: Some(reader), generation });
@@ -122,7 +145,7 @@ impl Crew {
     pub(crate) fn listen_until(&mut self, then: Instant) -> Result<()> {
         loop {
             match self.news.recv_deadline(then) {
-                Ok(News { generation, tally }) => drop(self.tallies.insert(generation, tally)),
+                Ok(news) => self.note(news),
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => return Err("nobody tells anything".into()),
             }
@@ -136,6 +159,11 @@ impl Crew {
         Ok(())
     }
 
+    fn note(&mut self, News { generation, server, tally }: News) {
+        self.grown[server] = self.grown[server].max(tally.grown);
+        self.tallies.insert(generation, tally);
+    }
+
     /// Lets all servers say a last word, and waits for them to end.
     pub(crate) fn finish(&mut self, deadline: Instant) -> Result<()> {
         for member in self.members.iter_mut().flatten() {
@@ -144,8 +172,8 @@ impl Crew {
         }
         let mut running: Vec<_> = (0..SERVERS).collect();
         while !running.is_empty() && Instant::now() < deadline {
-            if let Ok(News { generation, tally }) = self.news.recv_timeout(REFRESH) {
-                self.tallies.insert(generation, tally);
+            if let Ok(news) = self.news.recv_timeout(REFRESH) {
+                self.note(news);
             }
             running.retain(|server| {
                 let child = self.members[*server].as_mut().map(|member| &mut member.child);
@@ -158,7 +186,8 @@ impl Crew {
                 reader.join().map_err(|_| "a reader panicked")?;
             }
         }
-        self.tallies.extend(self.news.try_iter().map(|news| (news.generation, news.tally)));
+        let rest: Vec<_> = self.news.try_iter().collect();
+        rest.into_iter().for_each(|news| self.note(news));
         Ok(())
     }
 
@@ -177,11 +206,11 @@ impl Crew {
                     .map(|s| (s + 1, receiver + 1)),
             );
         }
-        Audit { total, unheard, processes: self.generations }
+        Audit { total, unheard, grown: self.grown, processes: self.generations }
     }
 }
 
-impl Drop for Crew {
+impl Drop for Crew<'_> {
     fn drop(&mut self) {
         for server in 0..SERVERS {
             // It may have ended by itself.
@@ -190,17 +219,27 @@ impl Drop for Crew {
     }
 }
 
+fn config_text(urls: &[String]) -> String {
+    let server = |(mypid, url)| serde_json::json!({"mypid": mypid, "url": url});
+    let servers: Vec<_> = (1..).zip(urls).map(server).collect();
+    let object = serde_json::json!({"total": urls.len(), "Servers": servers});
+    serde_json::json!({ "object": object }).to_string()
+}
+
 /// What came of it.
 pub(crate) struct Audit {
     total: Tally,
     /// Whose last word was not heard by whom.
     unheard: Vec<(usize, usize)>,
+    /// How much memory each server took at the most, in KiB.
+    grown: [u64; SERVERS],
     processes: u32,
 }
 
 impl Audit {
     pub(crate) fn is_clean(&self) -> bool {
-        self.total.is_clean() && self.unheard.is_empty()
+        let within_bounds = self.grown.iter().all(|kib| Bound::admits(*kib));
+        self.total.is_clean() && self.unheard.is_empty() && within_bounds
     }
 
     /// In the middle of it.
@@ -215,6 +254,8 @@ impl fmt::Display for Audit {
         if !self.unheard.is_empty() {
             writeln!(f, "last words unheard (from, by): {:?}", self.unheard)?;
         }
+        let grown = self.grown.map(|kib| format!("{:.1}", kib as f64 / 1024.0));
+        writeln!(f, "peak memory of each server: {} MiB; bound {Bound}", grown.join(", "))?;
         f.write_str(if self.is_clean() { "clean" } else { "NOT CLEAN" })
     }
 }

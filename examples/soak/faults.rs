@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::crew::Crew;
+use crate::names::Failure;
 use crate::support::proxy::{BOTH, Cut, Mode, Way};
 use crate::{Result, SERVERS};
 
@@ -26,6 +28,7 @@ pub(crate) struct Faults {
 enum End {
     Route(usize),
     Server(usize),
+    Name(usize),
 }
 
 impl Faults {
@@ -48,7 +51,7 @@ impl Faults {
     }
 
     /// Ends and begins what is to end and begin by now.
-    pub(crate) fn cause_due(&mut self, crew: &mut Crew) -> Result<()> {
+    pub(crate) fn cause_due(&mut self, crew: &mut Crew<'_>) -> Result<()> {
         let now = Instant::now();
         while let Some(entry) = self.ends.first_entry() {
             if entry.key().0 > now {
@@ -65,12 +68,12 @@ impl Faults {
     }
 
     /// Ends everything.
-    pub(crate) fn heal(&mut self, crew: &mut Crew) -> Result<()> {
+    pub(crate) fn heal(&mut self, crew: &mut Crew<'_>) -> Result<()> {
         let ends = std::mem::take(&mut self.ends);
         ends.into_values().try_for_each(|end| self.end(end, crew))
     }
 
-    fn end(&mut self, end: End, crew: &mut Crew) -> Result<()> {
+    fn end(&mut self, end: End, crew: &mut Crew<'_>) -> Result<()> {
         match end {
             End::Route(route) => crew.proxy.set(route, &BOTH, &Mode::Pass),
             End::Server(server) => {
@@ -78,15 +81,16 @@ impl Faults {
                 crew.signal(server, Signal::SIGCONT)?;
                 crew.spawn(server)?;
             }
+            End::Name(server) => drop(crew.names.heal(server)),
         }
         Ok(())
     }
 
-    fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
+    fn millis(&mut self, range: Range<u64>) -> Duration {
         Duration::from_millis(self.random.u64(range))
     }
 
-    fn ends_within(&mut self, range: std::ops::Range<u64>, end: End) {
+    fn ends_within(&mut self, range: Range<u64>, end: End) {
         let at = Instant::now() + self.millis(range);
         self.begun += 1;
         self.ends.insert((at, self.begun), end);
@@ -97,24 +101,27 @@ impl Faults {
     }
 
     /// Begins one fault.
-    fn cause(&mut self, crew: &mut Crew) -> Result<()> {
+    fn cause(&mut self, crew: &mut Crew<'_>) -> Result<()> {
         let from = self.random.usize(0..SERVERS);
         let to = (from + self.random.usize(1..SERVERS)) % SERVERS;
         let route = Crew::route(from, to);
         match self.random.u8(0..100) {
-            0..40 => self.cut(crew, route, "resets", Cut::Reset),
-            40..60 => self.cut(crew, route, "closes", Cut::Close),
-            60..70 => self.impair(crew, route, "stalls", &Mode::Stall),
-            70..78 => self.impair(crew, route, "swallows", &Mode::Swallow),
-            78..86 => {
+            0..36 => self.cut(crew, route, "resets", Cut::Reset),
+            36..54 => self.cut(crew, route, "closes", Cut::Close),
+            54..63 => self.impair(crew, route, "stalls", &Mode::Stall),
+            63..70 => self.impair(crew, route, "swallows", &Mode::Swallow),
+            70..77 => {
                 let delay = Duration::from_millis(5)..Duration::from_millis(100);
                 self.impair(crew, route, "delays", &Mode::Delay(delay));
             }
-            86..90 => self.isolate(crew, from),
-            90..95 if self.troubled.insert(from) => {
-                self.count("stops");
-                crew.signal(from, Signal::SIGSTOP)?;
-                self.ends_within(100..7_000, End::Server(from));
+            77..82 => self.slow_down(crew, route),
+            82..85 => self.fail_name(crew, to),
+            85..89 => self.isolate(crew, from),
+            89..93 if self.troubled.insert(from) => {
+                self.stop(crew, from, "stops", 100..5_000)?;
+            }
+            93..95 if self.troubled.insert(from) => {
+                self.stop(crew, from, "stops beyond the peer timeout", 5_500..12_000)?;
             }
             95..100 if self.troubled.insert(from) => {
                 self.count("kills");
@@ -126,14 +133,14 @@ impl Faults {
         Ok(())
     }
 
-    fn cut(&mut self, crew: &Crew, route: usize, name: &'static str, cut: Cut) {
+    fn cut(&mut self, crew: &Crew<'_>, route: usize, name: &'static str, cut: Cut) {
         if crew.proxy.cut(route, cut) > 0 {
             self.count(name);
         }
     }
 
     /// One way, the other, or both, for a while.
-    fn impair(&mut self, crew: &Crew, route: usize, name: &'static str, mode: &Mode) {
+    fn impair(&mut self, crew: &Crew<'_>, route: usize, name: &'static str, mode: &Mode) {
         let ways = [&BOTH[..], &[Way::Forth], &[Way::Back]];
         let ways = ways[self.random.usize(0..ways.len())];
         self.count(name);
@@ -141,8 +148,49 @@ impl Faults {
         self.ends_within(100..4_000, End::Route(route));
     }
 
+    /// Both ways, like one modem or the other.
+    fn slow_down(&mut self, crew: &Crew<'_>, route: usize) {
+        /// In bits per second: the slowest, and by how much the fastest is faster.
+        const SLOWEST: f64 = 500_000.0;
+        const SPREAD: f64 = 200.0;
+        let rate = (SLOWEST * SPREAD.powf(self.random.f64())) as u64;
+        self.count("slow lines");
+        crew.proxy.set(route, &BOTH, &Mode::Limit(rate));
+        self.ends_within(1_000..8_000, End::Route(route));
+    }
+
+    /// DNS fails for a server, and so that somebody asks, its connections are reset.
+    fn fail_name(&mut self, crew: &Crew<'_>, server: usize) {
+        let failure = match self.random.u8(0..3) {
+            0 => Failure::NoSuchName(Duration::ZERO),
+            1 => Failure::NoSuchName(Duration::from_millis(50)),
+            _ => Failure::Silence,
+        };
+        if !crew.names.fail(server, failure) {
+            return;
+        }
+        self.count("DNS failures");
+        for other in (0..SERVERS).filter(|other| *other != server) {
+            crew.proxy.cut(Crew::route(other, server), Cut::Reset);
+        }
+        self.ends_within(1_000..15_000, End::Name(server));
+    }
+
+    fn stop(
+        &mut self,
+        crew: &Crew<'_>,
+        server: usize,
+        name: &'static str,
+        millis: Range<u64>,
+    ) -> Result<()> {
+        self.count(name);
+        crew.signal(server, Signal::SIGSTOP)?;
+        self.ends_within(millis, End::Server(server));
+        Ok(())
+    }
+
     /// Cuts a server off from all others, for long enough to be missed by some.
-    fn isolate(&mut self, crew: &Crew, server: usize) {
+    fn isolate(&mut self, crew: &Crew<'_>, server: usize) {
         self.count("partitions");
         let until = self.millis(500..8_000);
         for other in (0..SERVERS).filter(|other| *other != server) {

@@ -1,21 +1,28 @@
 //! Five servers, each a process of its own, in random traffic and random faults for as long as one
 //! likes: `cargo run --release --example soak -- --minutes 30`.
 //!
-//! Connections are reset, closed, stalled, delayed, swallowed and cut off by a proxy; processes are
-//! stopped, continued, killed and started again. At the end everything heals, every server says a
-//! last word, and the audit decides on the exit status: between any two processes nothing may have
-//! been lost, repeated or out of order, but what the receiver was told it had missed.
+//! Connections are reset, closed, stalled, delayed, slowed down, swallowed and cut off by a proxy;
+//! processes are stopped, continued, killed and started again; and where there are the rights for a
+//! network namespace, DNS fails. At the end everything heals, every server says a last word, and the
+//! audit decides on the exit status: between any two processes nothing may have been lost, repeated
+//! or out of order, but what the receiver was told it had missed, and no process may have taken more
+//! memory than its bounds allow.
 
 mod child;
 mod crew;
 mod faults;
+mod memory;
+mod names;
+mod predecessors;
 mod tally;
 #[path = "../../tests/support"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod support {
     pub mod addresses;
+    pub mod dns;
     mod pipe;
     pub mod proxy;
+    mod waits;
 }
 
 use std::error::Error;
@@ -28,6 +35,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crew::Crew;
 use faults::Faults;
+use support::dns::{Dns, in_network_with_dns};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -36,6 +44,9 @@ pub(crate) const SERVERS: usize = 5;
 
 /// How often the live line changes, and the processes are looked after, at least.
 pub(crate) const REFRESH: Duration = Duration::from_millis(250);
+
+/// How often it is said how things stand where no line can live.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// How long the servers have to hear each other's last words.
 const ENDING: Duration = Duration::from_secs(60);
@@ -62,29 +73,43 @@ fn main() -> Result<ExitCode> {
     }
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     let duration = Duration::try_from_secs_f64(args.minutes * 60.0)?;
-    let mut out = io::stdout();
-    writeln!(out, "seed {seed}")?;
-    let mut crew = Crew::start(seed)?;
+    writeln!(io::stdout(), "seed {seed}")?;
+    let with_dns = in_network_with_dns(|dns| soak(seed, duration, Some(dns)));
+    with_dns.unwrap_or_else(|reason| {
+        writeln!(io::stdout(), "no server has a host name, and DNS does not fail: {reason}")?;
+        soak(seed, duration, None)
+    })
+}
+
+/// Runs it, and says what came of it.
+fn soak(seed: u64, duration: Duration, dns: Option<&Dns>) -> Result<ExitCode> {
+    let mut crew = Crew::start(seed, dns)?;
     let mut faults = Faults::new(seed);
     carry_on(&mut crew, &mut faults, duration)?;
     faults.heal(&mut crew)?;
     crew.finish(Instant::now() + ENDING)?;
     let audit = crew.audit();
-    writeln!(out, "{faults}\n{audit}")?;
+    writeln!(io::stdout(), "{faults}\n{audit}")?;
     Ok(if audit.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Lets the servers run, and makes their lives hard.
-fn carry_on(crew: &mut Crew, faults: &mut Faults, duration: Duration) -> Result<()> {
+fn carry_on(crew: &mut Crew<'_>, faults: &mut Faults, duration: Duration) -> Result<()> {
     let started = Instant::now();
     let line = ProgressBar::new(duration.as_secs());
     line.set_style(ProgressStyle::with_template("{elapsed_precise} of {len} s  {msg}")?);
+    let mut said = Duration::ZERO;
     while started.elapsed() < duration {
         let next = faults.next_at().min(Instant::now() + REFRESH);
         crew.listen_until(next)?;
         faults.cause_due(crew)?;
+        let standing = format!("{}  {faults}", crew.audit().line());
+        if line.is_hidden() && started.elapsed() > said + MINUTE {
+            said += MINUTE;
+            writeln!(io::stdout(), "{} min: {standing}", said.as_secs() / 60)?;
+        }
         line.set_position(started.elapsed().as_secs());
-        line.set_message(format!("{}  {faults}", crew.audit().line()));
+        line.set_message(standing);
     }
     line.finish_and_clear();
     Ok(())

@@ -1,6 +1,7 @@
 //! What the processes tell each other.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use raft_cluster::Bytes;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,8 @@ use crate::SERVERS;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Role {
     pub(crate) config: String,
+    /// The file in which each process of this server leaves to the next what it has received.
+    pub(crate) legacy: PathBuf,
     /// Which server it is: its place among the servers, from 0 on.
     pub(crate) server: usize,
     /// Of all processes that were started, the how manieth it is.
@@ -28,6 +31,8 @@ pub(crate) struct Tally {
     pub(crate) undelivered: u64,
     /// Given up by others, and told so.
     pub(crate) missed: u64,
+    /// Missing, since a process before had it.
+    pub(crate) inherited: u64,
     /// Missing without a word.
     pub(crate) lost: u64,
     /// Again, or after what was sent later.
@@ -36,8 +41,8 @@ pub(crate) struct Tally {
     pub(crate) outdated: u64,
     /// Times that the accounts did not balance.
     pub(crate) unbalanced: u64,
-    /// The memory it holds, in KiB.
-    pub(crate) resident: u64,
+    /// The most memory it has held, beyond what it had before its server started, in KiB.
+    pub(crate) grown: u64,
     /// Which generation of each server has said its last word here.
     pub(crate) last_words: [Option<u32>; SERVERS],
 }
@@ -49,11 +54,12 @@ impl Tally {
         self.resent += other.resent;
         self.undelivered += other.undelivered;
         self.missed += other.missed;
+        self.inherited += other.inherited;
         self.lost += other.lost;
         self.repeated += other.repeated;
         self.outdated += other.outdated;
         self.unbalanced += other.unbalanced;
-        self.resident = self.resident.max(other.resident);
+        self.grown = self.grown.max(other.grown);
     }
 
     pub(crate) fn is_clean(&self) -> bool {
@@ -63,14 +69,14 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, received, resent, undelivered, missed, resident, .. } = self;
+        let Self { sent, received, resent, undelivered, missed, inherited, grown, .. } = self;
         let Self { lost, repeated, outdated, unbalanced, .. } = self;
         write!(
             f,
             "sent {sent}, received {received}, resent {resent}, undelivered {undelivered}, missed \
-             {missed}, at most {} MiB; lost {lost}, repeated or reordered {repeated}, outdated \
+             {missed}, received by a process before {inherited}, at most {} MiB more memory; lost {lost}, repeated or reordered {repeated}, outdated \
              {outdated}, accounts unbalanced {unbalanced}",
-            resident / 1024
+            grown / 1024
         )
     }
 }
@@ -91,7 +97,7 @@ pub(crate) enum Kind {
 }
 
 impl Stamp {
-    const LEN: usize = 8 + 8 * SERVERS;
+    pub(crate) const LEN: usize = 8 + 8 * SERVERS;
 
     /// The message, with so many bytes to fill it.
     pub(crate) fn encode(&self, filling: usize) -> Bytes {

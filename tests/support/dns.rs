@@ -14,7 +14,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::Uid;
 
-use super::waits::{BOUND, Watchdog};
+use super::waits::BOUND;
 
 /// Where the resolver asks. Nobody else is in the namespace, so no port in it is taken.
 const SERVER: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 53);
@@ -41,15 +41,14 @@ pub struct Dns {
     /// The names whose addresses have been asked for.
     asked: Receiver<String>,
     thread: Option<JoinHandle<()>>,
-    _watchdog: Watchdog,
 }
 
-/// Runs a test in a network of its own, or says why there can be none here. What sockets, threads
+/// Does something in a network of its own, or says why there can be none here. What sockets, threads
 /// and processes come of it stay there.
-pub fn in_network_with_dns(test: impl FnOnce(&Dns) + Send) -> Result<(), String> {
+pub fn in_network_with_dns<T: Send>(action: impl FnOnce(&Dns) -> T + Send) -> Result<T, String> {
     let name = thread::current().name().unwrap_or("a test").to_owned();
     thread::scope(|scope| {
-        let inside = move || Dns::start().map(|dns| test(&dns));
+        let inside = move || Dns::start().map(|dns| action(&dns));
         let thread = thread::Builder::new().name(name).spawn_scoped(scope, inside).unwrap();
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
@@ -68,7 +67,7 @@ impl Dns {
         let zone = Arc::clone(&answers);
         let serve = move || serve(&socket, &zone, &asks);
         let thread = Some(thread::spawn(serve));
-        Ok(Self { answers, asked, thread, _watchdog: Watchdog::of_this_test() })
+        Ok(Self { answers, asked, thread })
     }
 
     /// From now on the server says this about a name.

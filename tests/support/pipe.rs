@@ -145,6 +145,43 @@ pub enum Mode {
     Swallow,
     /// Holds each byte for a random time, in order.
     Delay(Range<Duration>),
+    /// Carries so many bits per second and no more, like a slow line. What comes faster waits in the
+    /// buffers of whoever sends it.
+    Limit(u64),
+}
+
+/// One direction of a route, which all its connections share.
+#[derive(Default)]
+pub struct Lane {
+    pub mode: Mode,
+    /// How far the bytes that have passed reach into the future, at the rate of the lane: a token
+    /// bucket, seen from the other side (GCRA).
+    busy_until: Option<Instant>,
+}
+
+impl Lane {
+    /// How long a slow line may be used ahead of its rate. It is the lag of a timer, made up for.
+    const BURST: Duration = Duration::from_millis(20);
+
+    /// How many bytes may pass now, or when there is something to pass again.
+    fn admits(&self, now: Instant) -> Result<usize, Instant> {
+        let Mode::Limit(rate) = self.mode else { return Ok(usize::MAX) };
+        let ahead =
+            self.busy_until.map_or(Duration::ZERO, |busy| busy.saturating_duration_since(now));
+        match Self::BURST.saturating_sub(ahead) {
+            // Half of it at least, so that no time goes by with a byte at a time.
+            free if free < Self::BURST / 2 => Err(now + ahead - Self::BURST / 2),
+            free => Ok(((rate as f64 / 8.0 * free.as_secs_f64()) as usize).max(1)),
+        }
+    }
+
+    fn note(&mut self, bytes: usize, now: Instant) {
+        if let Mode::Limit(rate) = self.mode {
+            let begins = self.busy_until.map_or(now, |busy| busy.max(now));
+            self.busy_until =
+                Some(begins + Duration::from_secs_f64(bytes as f64 * 8.0 / rate as f64));
+        }
+    }
 }
 
 /// The bytes that go one way through one connection.
@@ -156,6 +193,8 @@ pub struct Pipe {
     torn: bool,
     /// Whether bytes wait that it does not take.
     stalled: bool,
+    /// When a slow line carries more.
+    resumes: Option<Instant>,
     /// How many bytes pass before the connection is cut, if it is to be.
     pub budget: Option<u64>,
 }
@@ -193,14 +232,16 @@ impl Pipe {
         &mut self,
         from: &mut Stream,
         to: &mut Stream,
-        mode: &Mode,
+        lane: &mut Lane,
         random: &mut fastrand::Rng,
     ) -> Flow {
-        self.stalled = *mode == Mode::Stall && (!self.held.is_empty() || from.has_input());
-        if *mode == Mode::Stall {
+        let stalls = lane.mode == Mode::Stall;
+        self.stalled = stalls && (!self.held.is_empty() || from.has_input());
+        self.resumes = None;
+        if stalls {
             return Flow::Waiting;
         }
-        self.carry_on(from, to, mode, random).unwrap_or_else(|error| match error.kind() {
+        self.carry_on(from, to, lane, random).unwrap_or_else(|error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::NotConnected => Flow::Waiting,
             _ => Flow::Ended,
         })
@@ -210,7 +251,7 @@ impl Pipe {
         &mut self,
         from: &mut Stream,
         to: &mut Stream,
-        mode: &Mode,
+        lane: &mut Lane,
         random: &mut fastrand::Rng,
     ) -> io::Result<Flow> {
         let mut scratch = [0; 64 * 1024];
@@ -219,17 +260,26 @@ impl Pipe {
             if self.budget == Some(0) && self.held.is_empty() {
                 return Ok(Flow::Spent);
             }
-            if self.bytes > 0 && !matches!(mode, Mode::Delay(_)) || self.bytes > HELD {
+            if self.bytes > 0 && !matches!(lane.mode, Mode::Delay(_)) || self.bytes > HELD {
                 return written.map(|()| Flow::Waiting);
             }
-            let most = self.budget.map_or(scratch.len(), |left| scratch.len().min(left as usize));
+            let now = Instant::now();
+            let admitted = match lane.admits(now) {
+                Ok(bytes) => bytes.min(scratch.len()),
+                Err(resumes) => {
+                    self.resumes = Some(resumes);
+                    return Ok(Flow::Waiting);
+                }
+            };
+            let most = self.budget.map_or(admitted, |left| admitted.min(left as usize));
             let read = from.read(&mut scratch[..most.max(1)])?;
             if read == 0 {
                 return Ok(Flow::Ended);
             }
-            self.torn |= *mode == Mode::Swallow;
+            lane.note(read, now);
+            self.torn |= lane.mode == Mode::Swallow;
             if !self.torn {
-                self.hold(&scratch[..read], mode, random);
+                self.hold(&scratch[..read], &lane.mode, random);
             }
         }
     }
@@ -267,6 +317,7 @@ impl Pipe {
 
     /// When there is something to write although nothing has come in.
     pub fn due(&self) -> Option<Instant> {
-        self.held.front().and_then(|front| front.due)
+        let held = self.held.front().and_then(|front| front.due);
+        held.into_iter().chain(self.resumes).min()
     }
 }

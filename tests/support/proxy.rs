@@ -1,5 +1,5 @@
 //! A proxy between servers that breaks their connections on command: resets, closes, stalls,
-//! swallows and delays.
+//! swallows, delays and slow lines.
 //!
 //! One thread owns every connection, so that a reset is one `close` away and no two commands
 //! overlap. What is random comes from the seed alone.
@@ -15,7 +15,7 @@ use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 
 pub use super::pipe::Mode;
-use super::pipe::{Address, Flow, Listener, Pipe, Stream};
+use super::pipe::{Address, Flow, Lane, Listener, Pipe, Stream};
 
 const WAKER: Token = Token(0);
 
@@ -71,8 +71,7 @@ impl Proxy {
             let back: Address = back.parse()?;
             let mut listener = Listener::beside(&back)?;
             listener.register(poll.registry(), Token(1 + at))?;
-            let modes = [Mode::Pass, Mode::Pass];
-            routes.push(Route { listener, back, modes, hindered: None });
+            routes.push(Route { listener, back, lanes: Default::default(), hindered: None });
         }
         let fronts = routes.iter().map(|route| route.listener.url()).collect::<io::Result<_>>()?;
         let (commands, inbound) = unbounded();
@@ -94,7 +93,7 @@ impl Proxy {
         let (ways, mode) = (ways.to_vec(), mode.clone());
         self.command(move |engine| {
             for way in ways {
-                engine.routes[route].modes[way as usize] = mode.clone();
+                engine.routes[route].lanes[way as usize].mode = mode.clone();
             }
         });
     }
@@ -151,7 +150,7 @@ impl Drop for Proxy {
 struct Route {
     listener: Listener,
     back: Address,
-    modes: [Mode; 2],
+    lanes: [Lane; 2],
     /// Whom to tell of the next connection that is hindered.
     hindered: Option<Sender<()>>,
 }
@@ -260,7 +259,7 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let route = &mut self.routes[connection.route];
         let was_hindered = connection.is_hindered();
-        let flow = connection.carry(&route.modes, &mut self.random);
+        let flow = connection.carry(&mut route.lanes, &mut self.random);
         if connection.is_hindered() && !was_hindered {
             // Whoever wanted to know may have stopped listening.
             let _ = route.hindered.take().map(|strikes| strikes.send(()));
@@ -312,10 +311,10 @@ impl Engine {
 }
 
 impl Connection {
-    fn carry(&mut self, modes: &[Mode; 2], random: &mut fastrand::Rng) -> Flow {
+    fn carry(&mut self, lanes: &mut [Lane; 2], random: &mut fastrand::Rng) -> Flow {
         let Self { client, server, forth, back, .. } = self;
-        match forth.carry(client, server, &modes[Way::Forth as usize], random) {
-            Flow::Waiting => back.carry(server, client, &modes[Way::Back as usize], random),
+        match forth.carry(client, server, &mut lanes[Way::Forth as usize], random) {
+            Flow::Waiting => back.carry(server, client, &mut lanes[Way::Back as usize], random),
             over => over,
         }
     }
