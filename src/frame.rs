@@ -308,6 +308,10 @@ pub(crate) struct Incarnation(NonZeroU64);
 impl Incarnation {
     /// A new one, different from all others of this process and greater than those of earlier ones:
     /// the time of day in nanoseconds.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "read once, and the order it gives is only a hint"
+    )]
     pub(crate) fn draw() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

@@ -44,6 +44,21 @@ impl Outcome {
         }
     }
 
+    /// That of what two servers sent to each other nothing came again or out of order, and that all
+    /// which did not come was given up by its sender and told of at its receiver. What remains wrong.
+    pub fn assert_nothing_unreported(&self) -> Verdict {
+        let mut unreported = Verdict::default();
+        for (sender, receiver) in [(0, 1), (1, 0)] {
+            let verdict = self.audits[receiver][sender].verdict(self.sent[sender]);
+            let given_up = self.reports[sender].stats.peers[0].dropped.peer_down;
+            assert_eq!((verdict.repeated, verdict.reordered), (0, 0), "{}", self.summary());
+            assert_eq!(verdict.lost, given_up, "{}", self.summary());
+            assert_eq!(verdict.lost, self.reports[receiver].stats.peers[0].missed);
+            unreported += Verdict { lost: verdict.lost - given_up, ..verdict };
+        }
+        unreported
+    }
+
     /// What happened at each server.
     fn summary(&self) -> String {
         let stats: Vec<_> = self.reports.iter().map(|report| &report.stats).collect();

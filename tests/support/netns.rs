@@ -125,10 +125,53 @@ impl Machines {
         Ok(Impairment::Loss)
     }
 
+    /// Has a firewall on the line forget all connections that there are, and tells how many that
+    /// were: what belongs to one is dropped without a word, and new ones are let through. It can be
+    /// done once.
+    pub fn forget_connections(&self) -> Result<usize, String> {
+        (0..2).try_for_each(|side| self.add_way_to_nowhere(side))?;
+        let ss = ["netns", "exec", &self.names[0], "ss", "-tnH", "state", "established"];
+        let connections = ends_of_connections(&run("ip", &ss)?);
+        for ends in &connections {
+            for side in 0..2 {
+                let (from, to) = (ends[side].port(), ends[1 - side].port());
+                let filter = format!(
+                    "filter add dev veth parent 1: protocol ip prio 1 u32 match ip protocol 6 0xff \
+                     match ip sport {from} 0xffff match ip dport {to} 0xffff flowid 1:2"
+                );
+                self.tc(side, &filter.split(' ').collect::<Vec<_>>())?;
+            }
+        }
+        Ok(connections.len())
+    }
+
+    /// This machine vanishes from the network: its line has no carrier, and it no address.
+    pub fn vanish(&self, side: usize) {
+        self.ip(side, &["link", "set", "veth", "down"]).unwrap();
+        self.ip(side, &["addr", "flush", "dev", "veth"]).unwrap();
+    }
+
+    /// It is there again, with the same address.
+    pub fn come_back(&self, side: usize) {
+        self.ip(side, &["addr", "add", &format!("{}/24", address(side)), "dev", "veth"]).unwrap();
+        self.ip(side, &["link", "set", "veth", "up"]).unwrap();
+        // What was known of neighbours has gone with the carrier.
+        (0..2).for_each(|from| self.join(from));
+    }
+
     /// Sends one packet in 20 into a queue that holds none.
     fn lose(&self, side: usize) -> Result<(), String> {
         /// Loads a random number and returns the class of those below a 20th of all.
         const ONE_IN_20: &str = "4,32 0 0 4294963256,53 1 0 214748364,6 0 0 65538,6 0 0 0,";
+        self.add_way_to_nowhere(side)?;
+        let filter = "filter add dev veth parent 1: protocol all prio 1 bpf bytecode";
+        let filter: Vec<_> = filter.split(' ').chain([ONE_IN_20]).collect();
+        self.tc(side, &filter)?;
+        Ok(())
+    }
+
+    /// Gives what this machine sends a second class, 1:2, whose queue holds nothing.
+    fn add_way_to_nowhere(&self, side: usize) -> Result<(), String> {
         let commands = [
             "qdisc add dev veth root handle 1: htb default 1 r2q 100000",
             "class add dev veth parent 1: classid 1:1 htb rate 10gbit",
@@ -138,9 +181,6 @@ impl Machines {
         for command in commands {
             self.tc(side, &command.split(' ').collect::<Vec<_>>())?;
         }
-        let filter = "filter add dev veth parent 1: protocol all prio 1 bpf bytecode";
-        let filter: Vec<_> = filter.split(' ').chain([ONE_IN_20]).collect();
-        self.tc(side, &filter)?;
         Ok(())
     }
 
@@ -203,13 +243,17 @@ pub fn limit_ephemeral_ports(first: u16, last: u16) -> Result<(), String> {
 /// The ports of this thread's network that a socket holds which is connected to itself.
 pub fn connected_to_themselves() -> Vec<u16> {
     let sockets = run("ss", &["-tnH", "state", "established"]).unwrap();
-    let own_peer = |line: &str| {
-        let ends: Vec<SocketAddr> =
-            line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        let [from, to] = ends[..] else { panic!("two addresses are expected in {line:?}") };
-        (from == to).then(|| from.port())
+    let connections = ends_of_connections(&sockets).into_iter();
+    connections.filter(|[from, to]| from == to).map(|[from, _]| from.port()).collect()
+}
+
+/// Both ends of each connection that `ss` tells of, the own one first.
+fn ends_of_connections(told: &str) -> Vec<[SocketAddr; 2]> {
+    let ends = |line: &str| {
+        let ends: Vec<_> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        ends.try_into().unwrap_or_else(|_| panic!("two addresses are expected in {line:?}"))
     };
-    sockets.lines().filter_map(own_peer).collect()
+    told.lines().map(ends).collect()
 }
 
 fn address(side: usize) -> String {
