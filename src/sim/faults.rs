@@ -33,7 +33,7 @@ impl World {
         }
     }
 
-    fn isolate(&mut self, pid: Pid, until: Duration) {
+    pub(super) fn isolate(&mut self, pid: Pid, until: Duration) {
         for other in (1..=self.plan.servers).map(Pid::new) {
             both(pid, other).into_iter().for_each(|route| self.network.cut(route, until));
         }

@@ -45,24 +45,33 @@ impl World {
         if slow { PEER_TIMEOUT * 3 } else { HEARTBEAT * 2 }
     }
 
-    /// One machine sleeps for an hour, with letters for it and by it on their way; the others go on.
-    /// They miss it, and their heartbeats wait for it.
+    /// One machine sleeps for an hour, with letters for it and by it on their way, and its network
+    /// perhaps too; the others go on. They miss it, and go on with their heartbeats.
     pub(in crate::sim) fn sleep(&mut self) {
         const HOUR: Duration = Duration::from_secs(3_600);
-        let sleeper = self.rng.usize(..self.processes.len());
+        let (asleep, wakes) = (self.rng.usize(..self.processes.len()), self.now + HOUR);
+        let sleeper = self.processes[asleep].pid;
+        let alone = self.rng.bool();
+        if alone {
+            self.isolate(sleeper, wakes);
+        }
         self.processes.iter_mut().for_each(|process| process.app.chats = 5);
         self.run_until(self.now + HEARTBEAT / 20, |_| false);
+        if alone && self.rng.bool() {
+            // What it lingers for is still to be sent when it wakes.
+            self.processes[asleep].shut_down(false, self.now);
+            self.run_until(self.now + HEARTBEAT / 20, |_| false);
+        }
         self.network.traffic = Traffic::default();
-        let pid = self.processes[sleeper].pid;
-        self.processes[sleeper].pause(self.now + HOUR, self.now);
-        self.run_until(self.now + HOUR - HEARTBEAT, |_| false);
-        for process in self.processes.iter().filter(|process| process.pid != pid) {
-            let state = process.stats().peer(pid).map(|stats| stats.state);
-            assert_eq!(state, Some(PeerState::Down), "{} at {pid}", process.pid);
+        self.processes[asleep].pause(wakes, self.now);
+        self.run_until(wakes - HEARTBEAT, |_| false);
+        for process in self.processes.iter().filter(|process| process.pid != sleeper) {
+            let state = process.stats().peer(sleeper).map(|stats| stats.state);
+            assert_eq!(state, Some(PeerState::Down), "{} at {sleeper}", process.pid);
         }
         let heartbeats = self.network.traffic.heartbeats;
         assert!(heartbeats > 3_000, "{heartbeats} heartbeats within an hour");
-        self.run_until(self.now + HEARTBEAT, |_| false);
+        self.run_until(wakes, |_| false);
     }
 
     /// Without anything to do, the servers exchange heartbeats and nothing else.
