@@ -288,3 +288,45 @@ pub enum ConfigWarning {
         port: u16,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Servers 1, 2 and so on at these urls.
+    fn parse(urls: &[&str]) -> Result<Config, ConfigError> {
+        let server = |(pid, url)| serde_json::json!({"mypid": pid, "url": url});
+        let servers: Vec<_> = (1..).zip(urls).map(server).collect();
+        serde_json::json!({"object": {"total": urls.len(), "Servers": servers}}).to_string().parse()
+    }
+
+    #[test]
+    fn no_server_has_the_path_of_the_lock_of_another() {
+        // As it is written, evened out, and whichever comes first.
+        let pairs = [
+            ["ipc:///run/a", "ipc:///run/a.lock"],
+            ["ipc:///run/a", "IPC:///run//./a.lock"],
+            ["ipc:///run/a.lock", "ipc:///run/a"],
+            ["ipc:///run/a.lock", "ipc:///run/a.lock.lock"],
+        ];
+        for [former, later] in pairs {
+            let error = parse(&["127.0.0.1:34465", former, later]).unwrap_err();
+            assert!(matches!(error, ConfigError::PathOfLock { first, .. } if first == Pid::new(2)));
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "the configuration, server 3 (pid 3): field `url` is {later:?}, and that of pid 2 \
+                     is {former:?}: the longer path is that of the file that locks the shorter one; \
+                     give one of them another name"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_the_path_of_a_lock_is_accepted() {
+        for harmless in [["ipc:///run/a", "ipc:///run/b.lock"], ["a:1", "a.lock:1"]] {
+            parse(&harmless).unwrap();
+        }
+    }
+}

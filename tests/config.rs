@@ -340,28 +340,6 @@ fn an_error_says_where_it_is_for_programs_too() {
     }
 }
 
-#[test]
-fn no_server_has_the_path_of_the_lock_of_another() {
-    // As it is written, evened out, and whichever comes first.
-    let pairs = [
-        ["ipc:///run/a", "ipc:///run/a.lock"],
-        ["ipc:///run/a", "IPC:///run//./a.lock"],
-        ["ipc:///run/a.lock", "ipc:///run/a"],
-        ["ipc:///run/a.lock", "ipc:///run/a.lock.lock"],
-    ];
-    for [first, second] in pairs {
-        let text = with_urls(&["127.0.0.1:34465", first, second]);
-        let error = text.parse::<Config>().expect_err(&text);
-        let named = ["server 3 (pid 3)", &format!("{second:?}"), "pid 2", &format!("{first:?}")];
-        assert_has(&chain(&error), &named, &text);
-        assert_has(&chain(&error), &["locks the shorter one", "another name"], &text);
-        assert!(matches!(error, ConfigError::PathOfLock { first, .. } if first == Pid::new(2)));
-    }
-    for harmless in [["ipc:///run/a", "ipc:///run/b.lock"], ["a:1", "a.lock:1"]] {
-        with_urls(&harmless).parse::<Config>().unwrap();
-    }
-}
-
 /// Urls that are right or nearly so, from the pieces that right ones are made of.
 fn nearly_a_url() -> impl Strategy<Value = String> {
     let scheme = prop::sample::select(&["", "", "tcp://", "TCP://", "ipc:///", "ipc://", "x://"]);
