@@ -4,13 +4,16 @@
 
 mod support;
 
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use raft_cluster::{Builder, Event, PeerState, Pid, Server};
 use support::load::{Outcome, await_stats, under_load};
 use support::mesh::Mesh;
-use support::proxy::{BOTH, Campaign, Cut, Mode, Way};
-use support::{BOUND, Transport, await_event};
+use support::proxy::{BOTH, Campaign, Cut, Mode, Proxy, Way};
+use support::{BOUND, Transport, await_event, within};
 
 const SERVERS: u32 = 3;
 
@@ -224,4 +227,46 @@ fn who_is_heard_and_does_not_hear_and_who_is_not_heard_at_all_is_told() {
     mesh.set(1, 2, &Mode::Pass);
     await_event(server_one.events(), &Event::Up(two));
     await_event(server_two.events(), &Event::Up(one));
+}
+
+#[test]
+fn a_line_that_slows_down_under_load_loses_nothing() {
+    let mesh = Mesh::new(SERVERS, Transport::Tcp, 9);
+    let outcome = under_load(mesh.start_all(small_window), 256, |servers| {
+        await_progress_of(servers, links());
+        // What is on its way then takes longer than a heartbeat, and less than the peer timeout.
+        mesh.set(1, 2, &Mode::Limit(2_000_000));
+        for _ in 0..3 {
+            await_progress(servers, 1, 2);
+            await_progress(servers, 2, 1);
+        }
+        mesh.set(1, 2, &Mode::Pass);
+        await_progress_of(servers, links());
+    });
+    outcome.assert_clean();
+    assert_never_down(&outcome);
+}
+
+#[test]
+fn a_slow_line_of_the_proxy_carries_its_rate_and_no_more() {
+    const BYTES: usize = 400_000;
+    const RATE: u64 = 8_000_000;
+    let back = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::start(10, &[format!("tcp://{}", back.local_addr().unwrap())]).unwrap();
+    proxy.set(0, &BOTH, &Mode::Limit(RATE));
+    let front = proxy.fronts()[0].trim_start_matches("tcp://").to_owned();
+    let mut client = TcpStream::connect(front).unwrap();
+    let (mut server, _) =
+        within(BOUND, "a connection through the proxy", || back.accept()).unwrap();
+    let started = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| client.write_all(&[7; BYTES]).unwrap());
+        let mut bytes = vec![0; BYTES];
+        within(BOUND, "what was sent to arrive", || server.read_exact(&mut bytes)).unwrap();
+        assert!(bytes.iter().all(|byte| *byte == 7));
+    });
+    // It may be used some milliseconds ahead.
+    let least = Duration::from_secs_f64(BYTES as f64 * 8.0 / RATE as f64 * 0.9);
+    let took = started.elapsed();
+    assert!(took > least && took < least * 20, "{took:?} instead of {least:?}");
 }
