@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::Uid;
@@ -151,12 +152,12 @@ impl Machines {
         self.ip(side, &["addr", "flush", "dev", "veth"]).unwrap();
     }
 
-    /// It is there again, with the same address.
-    pub fn come_back(&self, side: usize) {
+    /// It is there again, with the same address, soon after the moment that is returned.
+    pub fn come_back(&self, side: usize) -> Instant {
         self.ip(side, &["addr", "add", &format!("{}/24", address(side)), "dev", "veth"]).unwrap();
+        let up = Instant::now();
         self.ip(side, &["link", "set", "veth", "up"]).unwrap();
-        // What was known of neighbours has gone with the carrier.
-        (0..2).for_each(|from| self.join(from));
+        up
     }
 
     /// Sends one packet in 20 into a queue that holds none.
