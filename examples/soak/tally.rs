@@ -74,8 +74,9 @@ impl fmt::Display for Tally {
         write!(
             f,
             "sent {sent}, received {received}, resent {resent}, undelivered {undelivered}, missed \
-             {missed}, received by a process before {inherited}, at most {} MiB more memory; lost {lost}, repeated or reordered {repeated}, outdated \
-             {outdated}, accounts unbalanced {unbalanced}",
+             {missed}, received by a process before {inherited}, at most {} MiB more memory; lost \
+             {lost}, repeated or reordered {repeated}, outdated {outdated}, accounts unbalanced \
+             {unbalanced}",
             grown / 1024
         )
     }
