@@ -315,9 +315,9 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "the configuration, server 3 (pid 3): field `url` is {later:?}, and that of pid 2 \
-                     is {former:?}: the longer path is that of the file that locks the shorter one; \
-                     give one of them another name"
+                    "the configuration, server 3 (pid 3): field `url` is {later:?}, and that of \
+                     pid 2 is {former:?}: the longer path is that of the file that locks the \
+                     shorter one; give one of them another name"
                 )
             );
         }

@@ -103,8 +103,8 @@ fn a_message_after_a_silence_arrives_although_a_firewall_has_forgotten_the_conne
 
 #[test]
 fn a_host_that_vanishes_and_comes_back_is_found_within_seconds() {
-    /// The longest wait for another connection: four times the patience with one that brings nothing,
-    /// which is three fifths of the peer timeout; and the handshake.
+    /// The longest wait for another connection: four times the patience with one that brings
+    /// nothing, which is three fifths of the peer timeout; and the handshake.
     const RECOVERY: Duration = Duration::from_secs(5 * 3 / 5 * 4 + 1);
     let Some(machines) = machines() else { return };
     let mut took = Duration::ZERO;

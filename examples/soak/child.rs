@@ -213,8 +213,9 @@ impl<'a> Auditor<'a> {
         let (own, peer, Stream { generation: of, next, .. }) =
             (server + 1, from + 1, self.streams[from]);
         let line = format!(
-            "server {own}, process {generation}: of server {peer}, process {of}, {missing} messages \
-             before number {next} are not there, and {excused} of them were told of ({missed} in all)\n"
+            "server {own}, process {generation}: of server {peer}, process {of}, {missing} \
+             messages before number {next} are not there, and {excused} of them were told of \
+             ({missed} in all)\n"
         );
         // The tally counts it too.
         let _ = io::stderr().write_all(line.as_bytes());

@@ -3,10 +3,10 @@
 //!
 //! Connections are reset, closed, stalled, delayed, slowed down, swallowed and cut off by a proxy;
 //! processes are stopped, continued, killed and started again; and where there are the rights for a
-//! network namespace, DNS fails. At the end everything heals, every server says a last word, and the
-//! audit decides on the exit status: between any two processes nothing may have been lost, repeated
-//! or out of order, but what the receiver was told it had missed, and no process may have taken more
-//! memory than its bounds allow.
+//! network namespace, DNS fails. At the end everything heals, every server says a last word, and
+//! the audit decides on the exit status: between any two processes nothing may have been lost,
+//! repeated or out of order, but what the receiver was told it had missed, and no process may have
+//! taken more memory than its bounds allow.
 
 mod child;
 mod crew;

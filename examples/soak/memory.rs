@@ -9,8 +9,8 @@ use crate::SERVERS;
 /// The largest message that is sent, in bytes.
 pub(crate) const LARGEST: usize = 600_000;
 
-/// The options, in bytes and in envelopes. The windows are small, so that a bound that does not hold
-/// is seen.
+/// The options, in bytes and in envelopes. The windows are small, so that a bound that does not
+/// hold is seen.
 const WINDOW: usize = 2 << 20;
 const OUTBOX: usize = 32;
 pub(crate) const INBOX: usize = 256;
@@ -59,8 +59,8 @@ impl fmt::Display for Bound {
         write!(
             f,
             "{} = {} peers × ({} sending: 3 windows + frame; {} receiving: 3 windows + message + \
-             frame) + {} channels: outbox of {OUTBOX} messages, inbox of a window + frame, events of \
-             a window + message; + {} program (window {}, frame {}, message {})",
+             frame) + {} channels: outbox of {OUTBOX} messages, inbox of a window + frame, \
+             events of a window + message; + {} program (window {}, frame {}, message {})",
             mib(Self::BYTES),
             SERVERS - 1,
             mib(sending),

@@ -157,8 +157,8 @@ pub enum ConfigError {
     },
     /// A server's path is that of the file which locks the path of another, or the other way round.
     #[error(
-        "{place}: field `url` is {listed:?}, and that of pid {first} is {first_url:?}: the longer path \
-         is that of the file that locks the shorter one; give one of them another name"
+        "{place}: field `url` is {listed:?}, and that of pid {first} is {first_url:?}: the longer \
+         path is that of the file that locks the shorter one; give one of them another name"
     )]
     PathOfLock {
         /// The later of the two.

@@ -43,8 +43,8 @@ pub struct Dns {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Does something in a network of its own, or says why there can be none here. What sockets, threads
-/// and processes come of it stay there.
+/// Does something in a network of its own, or says why there can be none here. What sockets,
+/// threads and processes come of it stay there.
 pub fn in_network_with_dns<T: Send>(action: impl FnOnce(&Dns) -> T + Send) -> Result<T, String> {
     let name = thread::current().name().unwrap_or("a test").to_owned();
     thread::scope(|scope| {

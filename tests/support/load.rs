@@ -44,8 +44,9 @@ impl Outcome {
         }
     }
 
-    /// That of what two servers sent to each other nothing came again or out of order, and that all
-    /// which did not come was given up by its sender and told of at its receiver. What remains wrong.
+    /// That of what two servers sent to each other nothing came again or out of order, and that
+    /// all which did not come was given up by its sender and told of at its receiver. What remains
+    /// wrong.
     pub fn assert_nothing_unreported(&self) -> Verdict {
         let mut unreported = Verdict::default();
         for (sender, receiver) in [(0, 1), (1, 0)] {

@@ -145,8 +145,8 @@ pub enum Mode {
     Swallow,
     /// Holds each byte for a random time, in order.
     Delay(Range<Duration>),
-    /// Carries so many bits per second and no more, like a slow line. What comes faster waits in the
-    /// buffers of whoever sends it.
+    /// Carries so many bits per second and no more, like a slow line. What comes faster waits in
+    /// the buffers of whoever sends it.
     Limit(u64),
 }
 
