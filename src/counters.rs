@@ -60,7 +60,7 @@ impl Counters {
 }
 
 impl PeerCounters {
-    fn snapshot(&self) -> PeerStats {
+    pub(crate) fn snapshot(&self) -> PeerStats {
         PeerStats {
             received: self.received.load(Ordering::Relaxed),
             missed: self.missed.load(Ordering::Relaxed),

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::session::Session;
+
 /// The number of a server in its cluster, as the configuration file lists it.
 ///
 /// ```
@@ -122,17 +124,48 @@ impl fmt::Display for Recipient {
 /// answer.to = Pid::new(2).into();
 /// let Envelope { to, msg, .. } = answer;
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Envelope {
     /// Whom it is for.
     pub to: Recipient,
     /// Who sent it. The sending server always overwrites this with its own pid.
     pub from: Pid,
+    /// Which process sent it. The sending server overwrites this too, but for what is
+    /// [for one process only](Self::for_session): there it is that one until the envelope arrives.
+    pub session: Session,
     /// Opaque to the library.
     pub msg_id: i64,
     /// The message itself.
     pub msg: Bytes,
+    pub(crate) delivery: Delivery,
+}
+
+/// Two envelopes are equal if they have the same addresses, the same `msg_id` and the same message,
+/// whatever process sent them and however they were to be delivered.
+impl PartialEq for Envelope {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |envelope: &Self| (envelope.to, envelope.from, envelope.msg_id);
+        key(self) == key(other) && self.msg == other.msg
+    }
+}
+
+impl Eq for Envelope {}
+
+/// How an envelope is to be delivered. What came in says nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Delivery {
+    /// Only to the process of its session.
+    pub(crate) bound: bool,
+    /// It waits for nobody, and is for the process that speaks for the peer when it is sent.
+    pub(crate) or_return: bool,
+}
+
+impl Delivery {
+    /// Whether no later process of the peer may get it.
+    pub(crate) fn is_for_one_process(self) -> bool {
+        self.bound || self.or_return
+    }
 }
 
 impl Envelope {
@@ -157,6 +190,72 @@ impl Envelope {
     pub fn with_id(mut self, msg_id: i64) -> Self {
         self.msg_id = msg_id;
         self
+    }
+
+    /// The same envelope, but it waits for nobody: it is sent now or never.
+    ///
+    /// Where a peer is not up, or has no room, its copy comes back at once as
+    /// [`Undeliverable`](crate::Event::Undeliverable), because of
+    /// [`PeerDown`](crate::Reason::PeerDown) or [`WindowFull`](crate::Reason::WindowFull); all
+    /// others get theirs. A later process of the peer never gets it: if one speaks for the peer
+    /// before it was acknowledged, it comes back because of
+    /// [`Restarted`](crate::Reason::Restarted).
+    ///
+    /// It holds no outbox up. Behind an envelope that waits, in the same outbox, it waits too.
+    ///
+    /// ```
+    /// use raft_cluster::{Envelope, Pid};
+    ///
+    /// let heartbeat = Envelope::broadcast("term 7").or_return();
+    /// ```
+    #[must_use]
+    pub fn or_return(mut self) -> Self {
+        self.delivery.or_return = true;
+        self
+    }
+
+    /// The same envelope, but for one process of the peer only: if another one speaks for the peer
+    /// by then, it comes back because of [`Restarted`](crate::Reason::Restarted), and the other
+    /// never gets it. Of a broadcast only that one process gets its copy.
+    ///
+    /// The session is that of an [envelope](Self::session) that came from the process.
+    ///
+    /// ```
+    /// use raft_cluster::{Envelope, Mailbox};
+    ///
+    /// # fn serve(mailbox: Mailbox) -> Result<(), Box<dyn std::error::Error>> {
+    /// let request = mailbox.inbox.recv()?;
+    /// let progress = Envelope::to(request.from, "half done").for_session(request.session);
+    /// mailbox.outbox.send(progress)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn for_session(mut self, session: Session) -> Self {
+        self.session = session;
+        self.delivery.bound = true;
+        self
+    }
+
+    /// An answer to this envelope: to the process it came from and no other, with the same
+    /// `msg_id`.
+    ///
+    /// If that process has ended by then, and another speaks for the peer, the answer comes back
+    /// because of [`Restarted`](crate::Reason::Restarted).
+    ///
+    /// ```
+    /// use raft_cluster::Mailbox;
+    ///
+    /// # fn serve(mailbox: Mailbox) -> Result<(), Box<dyn std::error::Error>> {
+    /// for question in &mailbox.inbox {
+    ///     mailbox.outbox.send(question.reply("the answer"))?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn reply(&self, msg: impl Into<Bytes>) -> Self {
+        Self::to(self.from, msg).with_id(self.msg_id).for_session(self.session)
     }
 
     /// An envelope whose message is `value` as JSON, with `msg_id` 0.
@@ -191,6 +290,7 @@ impl Envelope {
     }
 
     fn new(to: Recipient, msg: Bytes) -> Self {
-        Self { to, from: Pid::default(), msg_id: 0, msg }
+        let (from, session) = (Pid::default(), Session::default());
+        Self { to, from, session, msg_id: 0, msg, delivery: Delivery::default() }
     }
 }

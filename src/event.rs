@@ -36,6 +36,12 @@ pub enum Event {
     Absent(Pid),
     /// The peer is heard, but has not heard this server for the peer timeout.
     OneWay(Pid),
+    /// The peer is up, but takes no more than it is sent, and an outbox has been held up by it for a
+    /// heartbeat's time. Envelopes that wait for nobody are [returned](Envelope::or_return) instead,
+    /// and an [outbox of its own](crate::Server::outbox_to) holds up nobody else's.
+    Stalled(Pid),
+    /// No outbox is held up any more by the peer, which was [`Stalled`](Event::Stalled).
+    Flowing(Pid),
     /// The peer had to give up `count` messages to this server; the ones after them follow in the
     /// inbox.
     #[non_exhaustive]
@@ -78,6 +84,8 @@ impl fmt::Display for Event {
             Self::Left(pid) => write!(f, "peer {pid} has left"),
             Self::Absent(pid) => write!(f, "peer {pid} was not heard yet"),
             Self::OneWay(pid) => write!(f, "peer {pid} is heard, but does not hear this server"),
+            Self::Stalled(pid) => write!(f, "peer {pid} takes no more, and holds an outbox up"),
+            Self::Flowing(pid) => write!(f, "peer {pid} holds no outbox up any more"),
             Self::Missed { from, count } => {
                 write!(f, "{count} messages from peer {from} were missed")
             }
@@ -108,8 +116,15 @@ pub enum Reason {
     NoSuchPeer,
     /// The message is larger than this server or its recipient allows.
     TooLarge,
-    /// The peer has been silent for the peer timeout, and its window is full.
+    /// The peer is not up, and the envelope was [to be returned](Envelope::or_return) then; or it has
+    /// been silent for the peer timeout, and its window is full.
     PeerDown,
+    /// The peer has no room, and the envelope was [to be returned](Envelope::or_return) then.
+    WindowFull,
+    /// The envelope was for one process of the peer, and another one speaks for the peer now: see
+    /// [`or_return`](Envelope::or_return) and [`for_session`](Envelope::for_session). The process
+    /// before may have received it, if its acknowledgement was lost.
+    Restarted,
     /// The peer's application has closed its inbox, or has ended.
     InboxClosed,
 }
@@ -119,7 +134,9 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::NoSuchPeer => "no peer of this server has that pid",
             Self::TooLarge => "the message is larger than the largest allowed",
-            Self::PeerDown => "the peer is down and its window is full",
+            Self::PeerDown => "the peer is down",
+            Self::WindowFull => "the peer's window is full",
+            Self::Restarted => "it was for a process of the peer that is gone",
             Self::InboxClosed => "the peer has closed its inbox",
         })
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use crate::envelope::{Pid, Recipient};
+use crate::envelope::{Delivery, Pid, Recipient};
 
 /// One unit of sending, of resending and of acknowledging.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +40,8 @@ pub(crate) struct Header {
     pub(crate) stamp: Stamp,
     /// Whether all that the sender sent is acknowledged, its goodbye too.
     pub(crate) settled: bool,
+    /// Whether only the process takes the payload of which the acknowledgement speaks.
+    pub(crate) bound: bool,
     /// What the sender says about the other direction.
     pub(crate) acknowledgement: Acknowledgement,
 }
@@ -50,10 +52,12 @@ pub(crate) enum Payload {
     /// Nothing: the header is the message, as a heartbeat or an acknowledgement. It has no place in
     /// the stream of its own.
     Heartbeat,
-    /// Small envelopes, one after the other. The longest message in it has `largest` bytes.
-    Batch { envelopes: u32, largest: u32, body: Bytes },
-    /// One large envelope, whose message is the body as it is.
-    Single { to: Recipient, msg_id: i64, msg: Bytes },
+    /// Small envelopes, one after the other. The longest message in it has `largest` bytes, and if it
+    /// is `bound`, some are for one process only.
+    Batch { envelopes: u32, largest: u32, bound: bool, body: Bytes },
+    /// One large envelope, whose message is the body as it is. How it is delivered is the sender's
+    /// affair.
+    Single { to: Recipient, msg_id: i64, msg: Bytes, delivery: Delivery },
     /// A piece of a batch or a single that is too large for one frame.
     Fragment { whole: Whole, body: Bytes },
     /// Nothing follows on this link.
@@ -96,6 +100,15 @@ impl Payload {
                 WholeKind::Batch { .. } => 0,
                 WholeKind::Single { .. } => whole.len,
             },
+        }
+    }
+
+    /// Whether some of it is for one process only.
+    pub(crate) fn is_bound(&self) -> bool {
+        match self {
+            Self::Heartbeat | Self::Goodbye | Self::Fragment { .. } => false,
+            Self::Batch { bound, .. } => *bound,
+            Self::Single { delivery, .. } => delivery.is_for_one_process(),
         }
     }
 

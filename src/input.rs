@@ -144,6 +144,9 @@ impl Input {
         self.take_control();
         let more_requests = self.authenticate()?;
         let more_frames = self.receive(now)?;
+        if !self.announce() {
+            return Ok(Next::End);
+        }
         let blocked = !self.fill_inbox(now);
         if !more_frames {
             self.setup.peers.iter_mut().for_each(|peer| peer.link.handle_timeout(now));
@@ -292,13 +295,20 @@ impl Input {
         self.setup.idle_timeout.map(|timeout| self.entered_at.saturating_add(timeout))
     }
 
+    /// Tells the output thread of processes that have not been heard before: who answers to what
+    /// enters the inbox must find the process known there. Returns whether that thread is still there.
+    fn announce(&mut self) -> bool {
+        let all_known = self.setup.peers.iter().all(|peer| peer.link.is_announced());
+        all_known || self.send_feedback() != Told::Nobody
+    }
+
     /// Tells the output thread what it does not know yet.
     fn send_feedback(&mut self) -> Told {
         let mut told = Told::Everything;
         for (at, peer) in self.setup.peers.iter_mut().enumerate() {
             let Some(status) = peer.link.poll_status() else { continue };
             match self.setup.feedback.try_send(Feedback { peer: at, status }) {
-                Ok(()) => {}
+                Ok(()) => peer.link.handle_told(),
                 Err(TrySendError::Full(feedback)) => {
                     peer.link.requeue(&feedback.status);
                     told = Told::Part;

@@ -66,7 +66,7 @@ impl Frame {
     /// What it carries.
     pub fn envelopes(self) -> impl Iterator<Item = Envelope> {
         let header = self.0.header;
-        Envelopes::new(self.0.payload, header.from, header.to)
+        Envelopes::received(self.0.payload, header.from, header.incarnation, header.to)
     }
 }
 
@@ -190,7 +190,7 @@ impl Process {
         let (outlets, departures): (Vec<_>, Vec<_>) = plan.peers.iter().map(way).unzip();
         let (inlet, waker) = (Box::new(inlet), Box::new(waker));
         let parts = plan.assemble(Ways { outlets, inlet, waker, feedback }, now);
-        let Parts { mailbox, output, input, stop, events, counters } = parts;
+        let Parts { mailbox, output, input, stop, events, counters, .. } = parts;
         Self {
             output: Some(output),
             input: Some(input),

@@ -183,6 +183,7 @@ mod pause;
 mod refusals;
 mod report;
 mod server;
+mod session;
 #[cfg(test)]
 mod sim;
 mod stats;
@@ -197,6 +198,7 @@ pub use event::{Event, Reason, Rejection};
 pub use key::{KeyError, KeyFileError, PublicKey, SecretKey};
 pub use report::{PeerReport, Report};
 pub use server::{Builder, Mailbox, Server, StartError};
+pub use session::Session;
 pub use stats::{Dropped, PeerState, PeerStats, Stats};
 pub use transport::zmq::{Libzmq, libzmq};
 

@@ -4,31 +4,36 @@ mod addresses;
 mod dispatch;
 #[cfg(any(test, feature = "internals"))]
 mod inspect;
+mod intake;
+mod outbox;
 mod packer;
 mod peer_sender;
 mod peers;
 mod sizes;
 #[cfg(test)]
 mod snapshot;
+mod stall;
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, never, select};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, never};
 
 use crate::clock::Clock;
 use crate::counters::Counters;
-use crate::envelope::{Envelope, Pid};
+use crate::envelope::Pid;
 use crate::event::EventSink;
 use crate::feedback::Feedback;
-use crate::idle::{IdleStrategy, back_off};
+use crate::idle::IdleStrategy;
 use crate::lifecycle::{Lifecycle, Stage, Step};
-use crate::link::{FRAME_OVERHEAD, Room};
-use crate::output::packer::{Fit, Packer};
+use crate::link::Room;
+use crate::output::intake::Taken;
+pub(crate) use crate::output::outbox::Outbox;
+use crate::output::packer::Packer;
 pub(crate) use crate::output::peer_sender::PeerSender;
 pub(crate) use crate::output::peers::Peers;
+#[cfg(feature = "internals")]
 pub(crate) use crate::output::sizes::MAX_BATCH;
 #[cfg(test)]
 pub(crate) use crate::output::snapshot::Snapshot;
@@ -37,9 +42,6 @@ use crate::refusals::Refusals;
 use crate::report::PeerReport;
 use crate::transport::{Resolved, Waker};
 
-/// From so many envelopes in one turn on, more are on their way: the outbox is given time to fill.
-const STREAM: usize = 256;
-
 /// With nothing to do, any time will do.
 const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -47,7 +49,8 @@ const IDLE: Duration = Duration::from_secs(3_600);
 pub(crate) struct Setup {
     pub(crate) own: Pid,
     pub(crate) peers: Peers,
-    pub(crate) outbox: Receiver<Envelope>,
+    /// Further outboxes, which the application asks for.
+    pub(crate) new_outboxes: Receiver<Outbox>,
     pub(crate) feedback: Receiver<Feedback>,
     /// Ends when the application wants the server to end.
     pub(crate) stop: Receiver<Infallible>,
@@ -71,11 +74,15 @@ pub(crate) struct Setup {
 /// [`run`](Self::run) calls it, and waits between two turns.
 pub(crate) struct Output {
     setup: Setup,
+    outboxes: Vec<Outbox>,
+    /// Whose turn it is.
+    next_outbox: usize,
     packer: Packer,
-    /// What was taken from the outbox and had to wait.
-    deferred: VecDeque<Envelope>,
-    /// How many envelopes were taken from the outbox in the last turn.
-    taken: usize,
+    /// Whether each peer has room for a batch, and whether somebody waits for one of them.
+    rooms: Vec<Room>,
+    somebody_waits: bool,
+    /// What was taken from the outboxes in the last turn.
+    taken: Taken,
     lifecycle: Lifecycle,
     pause_detector: PauseDetector,
     resolved: Receiver<Resolved>,
@@ -95,16 +102,19 @@ pub(crate) enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) until: Duration,
-    /// Whether it also waits for the outbox. Not while a peer has no room.
+    /// Whether it also waits for an outbox. Not while a peer holds up all of them.
     pub(crate) outbox: bool,
 }
 
 impl Output {
-    pub(crate) fn new(setup: Setup, now: Duration) -> Self {
+    pub(crate) fn new(setup: Setup, outbox: Outbox, now: Duration) -> Self {
         Self {
+            outboxes: vec![outbox],
+            next_outbox: 0,
             packer: Packer::new(setup.peers.len(), setup.window, setup.max_message),
-            deferred: VecDeque::new(),
-            taken: 0,
+            rooms: vec![Room::Yes; setup.peers.len()],
+            somebody_waits: false,
+            taken: Taken::default(),
             lifecycle: Lifecycle::new(setup.linger),
             pause_detector: PauseDetector::new(setup.heartbeat, now),
             resolved: never(),
@@ -138,17 +148,17 @@ impl Output {
         }
         self.take_resolved();
         self.take_stop(now);
-        let worked = self.take_outbox(now);
+        self.take_outboxes(now);
         self.expire_linger(now);
         self.say_goodbye();
         self.transmit(now);
         self.settle(now);
         self.setup.refusals.tell(now);
         self.publish(now);
-        if worked {
+        if self.taken.envelopes > 0 || self.can_go_on(now) {
             return Next::Again;
         }
-        let outbox = self.deferred.is_empty() && !self.is_held_up(now);
+        let outbox = self.outboxes.iter().any(|outbox| outbox.source().is_some());
         let wait = Wait { until: self.poll_timeout(now), outbox };
         self.pause_detector.sleep(Some(wait.until.max(now)));
         Next::Wait(wait)
@@ -188,58 +198,6 @@ impl Output {
         }
     }
 
-    /// Takes from the outbox what one frame holds, unless a living peer's window is full. Returns
-    /// whether there was anything.
-    fn take_outbox(&mut self, now: Duration) -> bool {
-        self.taken = 0;
-        let batches = self.setup.peers.iter().filter_map(|peer| peer.link.max_batch());
-        self.packer.limit(batches.min().unwrap_or(MAX_BATCH));
-        if self.is_held_up(now) {
-            return false;
-        }
-        while let Some(envelope) = self.next_envelope(now) {
-            match self.packer.fit(&envelope) {
-                Fit::Batch => self.pack(&envelope),
-                Fit::Single => {
-                    self.flush(now);
-                    if let Some(envelope) = self.push_large(envelope, now) {
-                        self.deferred.push_front(envelope);
-                    } else {
-                        self.taken += 1;
-                    }
-                    break;
-                }
-                Fit::Full => {
-                    self.deferred.push_front(envelope);
-                    break;
-                }
-            }
-            self.taken += 1;
-        }
-        self.flush(now);
-        self.taken > 0
-    }
-
-    /// Whether a living peer has no room for what the outbox may hold.
-    fn is_held_up(&self, now: Duration) -> bool {
-        let bytes = self.packer.max_batch() + FRAME_OVERHEAD;
-        self.setup.peers.iter().any(|peer| peer.link.room(bytes, now) == Room::Wait)
-    }
-
-    fn next_envelope(&mut self, now: Duration) -> Option<Envelope> {
-        if let Some(envelope) = self.deferred.pop_front() {
-            return Some(envelope);
-        }
-        match self.setup.outbox.try_recv() {
-            Ok(envelope) => Some(envelope),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => {
-                self.advance(Step::OutboxEnded, now);
-                None
-            }
-        }
-    }
-
     fn transmit(&mut self, now: Duration) {
         for peer in self.setup.peers.iter_mut() {
             peer.transmit(now);
@@ -249,7 +207,7 @@ impl Output {
 
     fn publish(&self, now: Duration) {
         for (peer, counters) in self.setup.peers.iter().zip(&self.setup.counters.peers) {
-            counters.sending.store(peer.link.stats(now));
+            counters.sending.store(peer.stats(now));
         }
     }
 
@@ -258,24 +216,16 @@ impl Output {
         let before = self.lifecycle.stage();
         let Some(stage) = self.lifecycle.take(step, now) else { return };
         if before == Stage::Open {
-            self.close_outbox();
+            self.close_outboxes();
         }
         // There is room for every stage there is, and who has ended need not know.
         let _ = self.setup.control.try_send(stage);
         self.setup.waker.wake();
     }
 
-    /// Closes the outbox. What it holds now is still to be sent; who goes on sending must not keep
-    /// it open.
-    fn close_outbox(&mut self) {
-        let held = self.setup.outbox.len();
-        self.deferred.extend(self.setup.outbox.try_iter().take(held));
-        self.setup.outbox = never();
-    }
-
     /// Says goodbye once all is on its way.
     fn say_goodbye(&mut self) {
-        if self.lifecycle.stage() != Stage::Open && self.deferred.is_empty() {
+        if self.lifecycle.stage() != Stage::Open && self.has_no_deferred() {
             self.setup.peers.iter_mut().for_each(|peer| peer.link.say_goodbye());
         }
     }
@@ -293,47 +243,30 @@ impl Output {
     fn settle(&mut self, now: Duration) {
         let waits = self.lifecycle.stage().lingers();
         let done = |peer: &PeerSender| peer.link.awaits_nothing();
-        if waits && self.deferred.is_empty() && self.setup.peers.iter().all(done) {
+        if waits && self.has_no_deferred() && self.setup.peers.iter().all(done) {
             self.advance(Step::Settled, now);
-        }
-    }
-
-    /// Accepts what waits for room, whether there is some or not.
-    fn accept_deferred(&mut self, now: Duration) {
-        for envelope in std::mem::take(&mut self.deferred) {
-            self.push_single(envelope, now);
         }
     }
 
     /// When there is something to do although nothing has come in.
     fn poll_timeout(&self, now: Duration) -> Duration {
-        let peers = self.setup.peers.iter().filter_map(|peer| peer.poll_timeout(now));
+        let patience = self.setup.heartbeat;
+        let peers = self.setup.peers.iter().filter_map(|peer| peer.poll_timeout(patience, now));
         let others = [self.lifecycle.linger_deadline(), self.setup.refusals.poll_timeout()];
         peers.chain(others.into_iter().flatten()).min().unwrap_or(now + IDLE)
     }
 
-    /// Waits, and takes what ended the wait. That a channel has ended shows again in the next turn.
+    /// Waits. What has ended the wait shows in the next turn.
     fn wait(&mut self, wait: Wait, now: Duration) {
-        let nothing = never();
-        let outbox = if wait.outbox { &self.setup.outbox } else { &nothing };
-        select! {
-            recv(outbox) -> envelope => self.deferred.extend(envelope),
-            recv(self.setup.feedback) -> feedback => {
-                feedback.into_iter().for_each(|feedback| self.handle_feedback(&feedback));
-            }
-            recv(self.resolved) -> resolved => self.handle_resolved(resolved),
-            recv(self.setup.stop) -> _ => {}
-            default(wait.until.saturating_sub(now)) => {}
+        let mut select = Select::new();
+        select.recv(&self.setup.feedback);
+        select.recv(&self.setup.stop);
+        select.recv(&self.setup.new_outboxes);
+        select.recv(&self.resolved);
+        for source in self.outboxes.iter().filter_map(Outbox::source) {
+            select.recv(source);
         }
-    }
-
-    /// While envelopes stream in, has them come in larger batches, and stays out of the
-    /// application's way.
-    fn let_outbox_fill(&self) {
-        let outbox = &self.setup.outbox;
-        if self.taken >= STREAM {
-            back_off(|| outbox.len(), outbox.capacity().unwrap_or_default() / 2);
-        }
+        let _ = select.ready_timeout(wait.until.saturating_sub(now));
     }
 
     /// Says the last words to every peer, closes the ways to them, and tells what was left behind.

@@ -3,6 +3,7 @@
 pub(crate) mod assembly;
 mod builder;
 mod keyring;
+pub(crate) mod outboxes;
 mod start_error;
 
 use std::convert::Infallible;
@@ -17,12 +18,14 @@ pub use self::builder::Builder;
 pub use self::start_error::StartError;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::counters::Counters;
+use crate::counters::{Counters, PeerCounters};
 use crate::envelope::{Envelope, Pid};
 use crate::event::Event;
 use crate::report::{PeerReport, Report};
 use crate::server::assembly::{Parts, Plan, Ways};
-use crate::stats::Stats;
+use crate::server::outboxes::Outboxes;
+use crate::session::Session;
+use crate::stats::{PeerStats, Stats};
 use crate::transport::Resolved;
 
 /// The two ends an application holds: what it puts in the outbox goes to the peers, and what they
@@ -73,8 +76,10 @@ pub struct Mailbox {
 #[must_use = "a server ends when its handle is dropped"]
 pub struct Server {
     pid: Pid,
+    session: Session,
     url: String,
     peers: Vec<Pid>,
+    outboxes: Outboxes,
     counters: Arc<Counters>,
     events: Receiver<Event>,
     /// Dropped to tell the threads to end.
@@ -125,7 +130,8 @@ impl Server {
         clock: Clock,
     ) -> io::Result<(Mailbox, Self)> {
         let (pid, peers) = (plan.own, plan.peers.clone());
-        let Parts { mailbox, mut output, input, stop, events, counters } =
+        let session = Session::of(plan.incarnation);
+        let Parts { mailbox, outboxes, mut output, input, stop, events, counters } =
             plan.assemble(ways, clock.now());
         output.listen_to(resolved);
         let name = |direction| thread::Builder::new().name(format!("{direction}-{pid}"));
@@ -133,7 +139,8 @@ impl Server {
         let output = name("output").spawn(move || output.run(clock))?;
         let (stop, threads) = (Some(stop), Some(Threads { output, input }));
         let url = url.to_owned();
-        Ok((mailbox, Self { pid, url, peers, counters, events, stop, threads }))
+        let server = Self { pid, session, url, peers, outboxes, counters, events, stop, threads };
+        Ok((mailbox, server))
     }
 
     /// The options of a server, to be set before it starts.
@@ -144,6 +151,38 @@ impl Server {
     /// Which server this is.
     pub fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// Which process of the server this is: what it sends carries it as
+    /// [`Envelope::session`].
+    pub fn session(&self) -> Session {
+        self.session
+    }
+
+    /// A further outbox, for one peer, which is held up by that peer alone; none if it is no peer.
+    ///
+    /// What is put in one outbox arrives in that order. Nothing is said of the order between two:
+    /// outboxes that have something for a peer share the way to it by bytes, so that what comes by
+    /// one that was idle overtakes all that has come by others and is not on its way yet. The
+    /// field [`to`](Envelope::to) of what is put in is overwritten.
+    ///
+    /// Each call makes another outbox, which holds as many envelopes as
+    /// [the first one](Builder::outbox_capacity). The server ends when the senders of all outboxes
+    /// are gone; an outbox that is asked for after that is closed from the beginning.
+    ///
+    /// ```no_run
+    /// use raft_cluster::{Config, Envelope, Pid, Server};
+    ///
+    /// let config = Config::load("config.json")?;
+    /// let (mailbox, server) = Server::start(&config, Pid::new(1))?;
+    /// let snapshots = server.outbox_to(Pid::new(3)).ok_or("server 3 is no peer")?;
+    /// // However long this takes, nothing in `mailbox.outbox` waits for it.
+    /// snapshots.send(Envelope::to(Pid::new(3), vec![0; 50_000_000]))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn outbox_to(&self, pid: Pid) -> Option<Sender<Envelope>> {
+        let peer = self.peers.iter().position(|peer| *peer == pid)?;
+        Some(self.outboxes.open(peer))
     }
 
     /// Where it listens, as a libzmq url.
@@ -159,6 +198,13 @@ impl Server {
     /// What it has counted so far.
     pub fn stats(&self) -> Stats {
         self.counters.snapshot()
+    }
+
+    /// What it has counted for one peer so far, if it is one. Unlike [`stats`](Self::stats) this
+    /// takes no memory.
+    pub fn stats_of(&self, pid: Pid) -> Option<PeerStats> {
+        let peer = self.peers.iter().position(|peer| *peer == pid)?;
+        self.counters.peers.get(peer).map(PeerCounters::snapshot)
     }
 
     /// What happens around it. The channel is bounded: see [`Event`].

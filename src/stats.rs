@@ -1,6 +1,7 @@
 //! What a server counts.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::envelope::Pid;
 
@@ -63,6 +64,8 @@ pub struct PeerStats {
     pub received: u64,
     /// The peer had to give up on their way to this server.
     pub missed: u64,
+    /// How long outboxes of this server have been held up by the peer, in all.
+    pub blocked: Duration,
 }
 
 /// Messages given up for one peer, by [`Reason`](crate::Reason).
@@ -71,8 +74,12 @@ pub struct PeerStats {
 pub struct Dropped {
     /// Larger than this server or the peer allows.
     pub too_large: u64,
-    /// The peer was down and its window full.
+    /// The peer was down: its window was full, or they were not to wait.
     pub peer_down: u64,
+    /// The peer had no room, and they were not to wait.
+    pub window_full: u64,
+    /// For a process of the peer that is gone.
+    pub restarted: u64,
     /// The peer had closed its inbox.
     pub inbox_closed: u64,
 }
@@ -80,7 +87,7 @@ pub struct Dropped {
 impl Dropped {
     /// All of them.
     pub const fn total(&self) -> u64 {
-        self.too_large + self.peer_down + self.inbox_closed
+        self.too_large + self.peer_down + self.window_full + self.restarted + self.inbox_closed
     }
 }
 

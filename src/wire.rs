@@ -8,7 +8,7 @@
 //! | 0 | 3 | `rcl`, the magic |
 //! | 3 | 1 | version, 2 |
 //! | 4 | 1 | kind: 0 heartbeat, 1 batch, 2 single, 3 goodbye |
-//! | 5 | 1 | flags: 1 acknowledgement wanted, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended |
+//! | 5 | 1 | flags: 1 acknowledgement wanted, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended, 32 bound: only the process that the acknowledgement speaks of takes the payload |
 //! | 6 | 2 | zero |
 //! | 8 | 8 | cluster: FNV-1a of its name, zero for none |
 //! | 16 | 4 | from, a pid |
@@ -39,13 +39,15 @@ mod batch;
 use bytes::{Buf, BufMut, Bytes};
 use thiserror::Error;
 
-use crate::envelope::{Pid, Recipient};
+use crate::envelope::{Delivery, Pid, Recipient};
 use crate::frame::{
     Acknowledgement, ClusterId, Epoch, Frame, Header, Incarnation, Intake, Payload, Position,
     Sequence, Silence, Stamp, Whole, WholeKind,
 };
-use batch::measure_envelopes;
-pub(crate) use batch::{Batch, ENVELOPE_OVERHEAD, Envelopes, Run, join, runs_by_size};
+use batch::measure;
+pub(crate) use batch::{
+    Batch, ENVELOPE_OVERHEAD, Envelopes, Run, join, runs_by_delivery, runs_by_size,
+};
 
 /// The header's length in bytes.
 pub(crate) const HEADER_LEN: usize = 120;
@@ -66,7 +68,9 @@ const FLAG_SETTLED: u8 = 2;
 const FLAG_BROADCAST: u8 = 4;
 const FLAG_CLOSED: u8 = 8;
 const FLAG_ENDED: u8 = 16;
-const ALL_FLAGS: u8 = FLAG_ACK_WANTED | FLAG_SETTLED | FLAG_BROADCAST | FLAG_CLOSED | FLAG_ENDED;
+const FLAG_BOUND: u8 = 32;
+const ALL_FLAGS: u8 =
+    FLAG_ACK_WANTED | FLAG_SETTLED | FLAG_BROADCAST | FLAG_CLOSED | FLAG_ENDED | FLAG_BOUND;
 
 /// Why bytes are not a frame.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -137,12 +141,13 @@ pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_L
 fn flags(header: &Header) -> u8 {
     let wants_ack = if header.wants_ack { FLAG_ACK_WANTED } else { 0 };
     let settled = if header.settled { FLAG_SETTLED } else { 0 };
+    let bound = if header.bound { FLAG_BOUND } else { 0 };
     let intake = match header.acknowledgement.intake {
         Intake::Open => 0,
         Intake::Closed => FLAG_CLOSED,
         Intake::Ended => FLAG_ENDED,
     };
-    wants_ack | settled | intake
+    wants_ack | settled | bound | intake
 }
 
 fn broadcast_flag(to: Recipient) -> u8 {
@@ -216,6 +221,7 @@ fn decode_rest(mut input: &[u8], kind: u8, flags: u8, body: Bytes) -> Result<Fra
         wants_ack: flags & FLAG_ACK_WANTED != 0,
         stamp,
         settled: flags & FLAG_SETTLED != 0,
+        bound: flags & FLAG_BOUND != 0,
         acknowledgement,
     };
     Ok(Frame { header, payload })
@@ -262,7 +268,9 @@ impl Shape {
             KIND_BATCH if is_whole && offset == 0 => {
                 batch(envelopes, body).ok_or(DecodeError::Body)
             }
-            KIND_SINGLE if is_whole && offset == 0 => Ok(Payload::Single { to, msg_id, msg: body }),
+            KIND_SINGLE if is_whole && offset == 0 => {
+                Ok(Payload::Single { to, msg_id, msg: body, delivery: Delivery::default() })
+            }
             KIND_BATCH => self.fragment(WholeKind::Batch { envelopes }, body),
             KIND_SINGLE => self.fragment(WholeKind::Single { to, msg_id }, body),
             KIND_HEARTBEAT | KIND_GOODBYE => Err(DecodeError::Body),
@@ -284,13 +292,14 @@ pub(crate) fn assemble(whole: Whole, body: Bytes) -> Option<Payload> {
     match whole.kind {
         _ if body.len() != whole.len as usize => None,
         WholeKind::Batch { envelopes } => batch(envelopes, body),
-        WholeKind::Single { to, msg_id } => Some(Payload::Single { to, msg_id, msg: body }),
+        WholeKind::Single { to, msg_id } => {
+            Some(Payload::Single { to, msg_id, msg: body, delivery: Delivery::default() })
+        }
     }
 }
 
 fn batch(envelopes: u32, body: Bytes) -> Option<Payload> {
-    let (counted, largest) = measure_envelopes(&body)?;
-    (counted == envelopes).then_some(Payload::Batch { envelopes, largest, body })
+    measure(body).filter(|batch| batch.envelopes() == u64::from(envelopes))
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl PeerReceiver {
         counters: &PeerCounters,
         now: Duration,
     ) -> Entered {
-        if self.entering.is_none() && !self.begin(counters) {
+        if self.entering.is_none() && !(self.link.is_announced() && self.begin(counters)) {
             return Entered::Nothing;
         }
         let Some(entering) = &mut self.entering else { return Entered::Nothing };
@@ -117,7 +117,9 @@ impl PeerReceiver {
         let entered = self.link.entered();
         // Counted before they enter, so that who has received one finds it counted.
         add(&counters.received, arrival.payload.envelopes().saturating_sub(entered as u64));
-        let mut envelopes = Envelopes::new(arrival.payload.clone(), ends.peer, ends.own);
+        let process = self.link.speaker().unwrap_or(ends.incarnation);
+        let mut envelopes =
+            Envelopes::received(arrival.payload.clone(), ends.peer, process, ends.own);
         envelopes.by_ref().take(entered).for_each(drop);
         self.entering = Some(Entering { envelopes, held: None });
         true

@@ -58,6 +58,8 @@ pub(crate) struct Incoming {
     /// What of the state the other half has not been told, and when it was told last.
     news: Option<AckTiming>,
     told_at: Duration,
+    /// Whether the other half knows of the process that speaks for the peer.
+    announced: bool,
     /// When what has entered the inbox is to be acknowledged at the latest.
     acknowledge_at: Option<Duration>,
     /// What has entered the inbox since it was last acknowledged, in bytes.
@@ -80,6 +82,7 @@ impl Incoming {
             sightings: VecDeque::new(),
             news: None,
             told_at: now,
+            announced: true,
             acknowledge_at: None,
             unacknowledged: 0,
         }
@@ -160,6 +163,7 @@ impl Incoming {
         }
         self.stream = Some(Stream::new(header, known));
         self.presence = Presence::Awaited;
+        self.announced = false;
         self.acknowledge_at = None;
         self.unacknowledged = 0;
         self.tell(AckTiming::Immediate);
@@ -222,6 +226,8 @@ impl Incoming {
             stream.nack = None;
         } else if stream.has(header, &payload) {
             self.acknowledge_by(now + ACKNOWLEDGE_WITHIN);
+        } else if header.bound && header.acknowledgement.of != Some(self.ends.incarnation) {
+            // It is for the process before this one. The peer takes it back once it knows of this.
         } else if exceeds(&payload, self.limits.max_message) {
             return Err(Rejection::TooLarge(self.ends.peer));
         } else if self.intake == Intake::Open || matches!(payload, Payload::Goodbye) {
@@ -325,6 +331,16 @@ impl Incoming {
             max_message: stream.map_or(u32::MAX, |stream| stream.max_message),
             settled: self.is_settled(),
         })
+    }
+
+    /// What was polled last has got through.
+    pub(crate) fn handle_told(&mut self) {
+        self.announced = true;
+    }
+
+    /// Whether the other half knows of the process that speaks for the peer.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced
     }
 
     /// What was polled last did not get through: it is to be told again.

@@ -9,13 +9,16 @@ mod send_queue;
 use std::time::Duration;
 
 use crate::event::{Reason, Rejection};
-use crate::frame::{Acknowledgement, Epoch, Frame, Header, Intake, Payload, Silence, Stamp};
+use crate::frame::{
+    Acknowledgement, Epoch, Frame, Header, Incarnation, Intake, Payload, Silence, Stamp,
+};
 use crate::link::outgoing::congestion::CongestionWindow;
 use crate::link::outgoing::peer::Peer;
 use crate::link::outgoing::probe::Probe;
 use crate::link::outgoing::send_queue::SendQueue;
 use crate::link::{AckTiming, Ends, FRAME_OVERHEAD, Limits, PeerStatus, Presence};
 use crate::wire::{Run, runs_by_size};
+pub(crate) use send_queue::{GivenUp, LaneId};
 
 /// The sending half of a link: keeps what it sends to one peer until the peer has acknowledged it,
 /// and sends it again from where the peer misses something.
@@ -121,38 +124,44 @@ impl Outgoing {
         self.queue.is_empty() || needed <= bound
     }
 
-    /// Accepts a payload. It is kept until it is acknowledged or comes out of
-    /// [`poll_dropped`](Self::poll_dropped).
-    pub(crate) fn push(&mut self, payload: Payload) {
+    /// Accepts a payload that has come by one of the outboxes. It is kept until it is acknowledged or
+    /// comes out of [`poll_dropped`](Self::poll_dropped). What is for one process only is for that of
+    /// `bound_to`.
+    pub(crate) fn push(&mut self, payload: Payload, lane: LaneId, bound_to: Option<Incarnation>) {
         debug_assert!(!self.goodbye_queued);
         self.queue.counts.accepted += payload.envelopes();
         if payload.largest() <= self.peer.max_message {
-            return self.queue.push(payload);
+            return self.queue.push(payload, lane, bound_to);
         }
-        for Run { payload, exceeds } in runs_by_size(payload, self.peer.max_message) {
+        for Run { payload, meets: exceeds } in runs_by_size(payload, self.peer.max_message) {
             if exceeds {
-                self.queue.miss(payload, Reason::TooLarge);
+                self.queue.miss(GivenUp { payload, reason: Reason::TooLarge, bound_to });
             } else {
-                self.queue.push(payload);
+                self.queue.push(payload, lane, bound_to);
             }
         }
     }
 
     /// Accepts a payload that is not going to be sent.
-    pub(crate) fn refuse(&mut self, payload: Payload, reason: Reason) {
-        self.queue.counts.accepted += payload.envelopes();
-        if reason == Reason::PeerDown {
-            self.queue.miss(payload, reason);
+    pub(crate) fn refuse(&mut self, given_up: GivenUp) {
+        self.queue.counts.accepted += given_up.payload.envelopes();
+        if matches!(given_up.reason, Reason::PeerDown | Reason::WindowFull) {
+            self.queue.miss(given_up);
         } else {
-            self.queue.give_up(payload, reason);
+            self.queue.give_up(given_up);
         }
+    }
+
+    /// The process that speaks for the peer, once one was heard.
+    pub(crate) fn speaker(&self) -> Option<Incarnation> {
+        self.peer.incarnation
     }
 
     /// Nothing more will be pushed.
     pub(crate) fn say_goodbye(&mut self) {
         if !self.goodbye_queued {
             self.goodbye_queued = true;
-            self.queue.push(Payload::Goodbye);
+            self.queue.push_goodbye();
         }
     }
 
@@ -191,14 +200,12 @@ impl Outgoing {
         let max_message = self.peer.max_message;
         if self.peer.intake != Intake::Open {
             self.drop_all();
-        } else if (max_message < before.max_message || restarted)
-            && self.queue.drop_too_large(max_message)
-        {
+        } else if self.withdraw(restarted, max_message < before.max_message) {
             self.go_back();
         }
         let left_behind = restarted && self.queue.is_empty();
         if left_behind && self.goodbye_queued {
-            self.queue.push(Payload::Goodbye);
+            self.queue.push_goodbye();
         }
         if self.is_settled() && !was_settled {
             // The peer waits for this before it ends.
@@ -230,6 +237,16 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Gives up what the peer is not to get any more, since another process speaks for it or it takes
+    /// less than before. Returns whether there was any.
+    fn withdraw(&mut self, restarted: bool, takes_less: bool) -> bool {
+        let speaker = self.peer.incarnation.filter(|_| restarted);
+        let bound = speaker.is_some_and(|speaker| self.queue.drop_bound_to_others(speaker));
+        let large = restarted || takes_less;
+        let large = large && self.queue.drop_too_large(self.peer.max_message);
+        bound || large
+    }
+
     fn go_back(&mut self) {
         self.queue.go_back();
         self.congestion.on_retransmit();
@@ -244,12 +261,12 @@ impl Outgoing {
         }
         self.queue.drop_all();
         if self.goodbye_queued {
-            self.queue.push(Payload::Goodbye);
+            self.queue.push_goodbye();
         }
     }
 
     /// What has been given up and is to be reported.
-    pub(crate) fn poll_dropped(&mut self) -> Option<(Payload, Reason)> {
+    pub(crate) fn poll_dropped(&mut self) -> Option<GivenUp> {
         self.queue.poll_dropped()
     }
 
@@ -304,7 +321,7 @@ impl Outgoing {
             self.unasked = 0;
             self.congestion.on_send(header.position, self.queue.flight(), now);
         }
-        let header = Header { missed: piece.missed, wants_ack, ..header };
+        let header = Header { missed: piece.missed, bound: piece.bound, wants_ack, ..header };
         Some(Frame { header, payload: piece.payload })
     }
 
@@ -341,6 +358,7 @@ impl Outgoing {
             wants_ack: false,
             stamp: Stamp::new(now),
             settled: self.is_settled(),
+            bound: false,
             acknowledgement: Acknowledgement {
                 silence: heard.map_or(Silence::NEVER_HEARD, Silence::new),
                 ..self.ack_to_send

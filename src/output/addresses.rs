@@ -1,6 +1,6 @@
 //! What the output thread is told of where its peers are.
 
-use crossbeam_channel::{Receiver, RecvError, never};
+use crossbeam_channel::{Receiver, TryRecvError, never};
 
 use crate::output::Output;
 use crate::transport::Resolved;
@@ -12,18 +12,15 @@ impl Output {
     }
 
     pub(super) fn take_resolved(&mut self) {
-        while let Ok(resolved) = self.resolved.try_recv() {
-            self.handle_resolved(Ok(resolved));
-        }
-    }
-
-    /// Passes on what has come out of the channel, which ends where no name is looked up any more.
-    pub(super) fn handle_resolved(&mut self, resolved: Result<Resolved, RecvError>) {
-        match resolved {
-            Ok(Resolved { peer, addresses }) => {
-                self.setup.peers[peer].handle_addresses(&addresses);
+        loop {
+            match self.resolved.try_recv() {
+                Ok(Resolved { peer, addresses }) => {
+                    self.setup.peers[peer].handle_addresses(&addresses);
+                }
+                Err(TryRecvError::Empty) => return,
+                // No name is looked up any more.
+                Err(TryRecvError::Disconnected) => return self.resolved = never(),
             }
-            Err(RecvError) => self.resolved = never(),
         }
     }
 }

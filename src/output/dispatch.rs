@@ -1,23 +1,141 @@
-//! From the outbox to the links of those whom an envelope is for.
+//! From an envelope to the links of those whom it is for.
 
 use std::time::Duration;
 
-use super::{Output, PeerSender};
+use super::Output;
 use crate::counters::add;
 use crate::envelope::{Envelope, Recipient};
 use crate::event::{Event, Reason};
 use crate::frame::Payload;
-use crate::link::Room;
+use crate::link::{FRAME_OVERHEAD, GivenUp, LaneId, Room};
+use crate::output::outbox::Needed;
+use crate::output::packer::{Addressee, Fit};
+use crate::output::peer_sender::PeerSender;
+
+/// What became of an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dispatched {
+    /// It travels with others, or has come back.
+    Gathered,
+    /// It travels alone.
+    Alone,
+    /// It travels with others, but not with those that have been gathered.
+    Next,
+    /// It waits until somebody has room.
+    Waits(Needed),
+}
 
 impl Output {
-    pub(super) fn pack(&mut self, envelope: &Envelope) {
-        match self.setup.peers.addressee(envelope.to) {
-            Some(addressee) => self.packer.push(envelope, addressee),
-            None => self.return_unaddressed(envelope.clone()),
+    /// Finds out how much there is room for, at everybody or at one peer.
+    pub(super) fn measure_rooms(&mut self, peer: Option<usize>, now: Duration) {
+        let all = 0..self.setup.peers.len();
+        for peer in peer.map_or(all, |peer| peer..peer + 1) {
+            let link = &self.setup.peers[peer].link;
+            let limit = self.packer.limit(peer, link.max_batch().unwrap_or(usize::MAX));
+            self.rooms[peer] = link.room(limit + FRAME_OVERHEAD, now);
+        }
+        self.packer.share_limits();
+        self.somebody_waits = self.rooms.contains(&Room::Wait);
+    }
+
+    pub(super) fn dispatch(
+        &mut self,
+        envelope: &Envelope,
+        lane: LaneId,
+        now: Duration,
+    ) -> Dispatched {
+        let Some(addressee) = self.setup.peers.addressee(envelope.to) else {
+            self.return_unaddressed(envelope.clone());
+            return Dispatched::Gathered;
+        };
+        if envelope.delivery.bound && !self.is_for_listener(envelope, addressee, now) {
+            return self.dispatch_bound(envelope, addressee, lane, now);
+        }
+        match self.packer.fit(envelope.msg.len(), addressee) {
+            Fit::Full => Dispatched::Next,
+            Fit::Single => {
+                self.flush(lane, now);
+                self.dispatch_alone(envelope, addressee, lane, now)
+            }
+            Fit::Batch if self.must_wait(envelope, addressee) => Dispatched::Waits(Needed::Batch),
+            Fit::Batch => {
+                self.packer.push(envelope, addressee);
+                Dispatched::Gathered
+            }
         }
     }
 
-    pub(super) fn return_unaddressed(&mut self, mut envelope: Envelope) {
+    /// Whether somebody has no room for a batch with this envelope in it.
+    fn must_wait(&self, envelope: &Envelope, addressee: Addressee) -> bool {
+        let full = match addressee {
+            Addressee::All => self.somebody_waits,
+            Addressee::One(peer) => self.rooms[peer] == Room::Wait,
+        };
+        full && !envelope.delivery.or_return
+    }
+
+    /// Whether an envelope for one process is for the one that speaks for its peer, and is there.
+    fn is_for_listener(&self, envelope: &Envelope, addressee: Addressee, now: Duration) -> bool {
+        let Addressee::One(peer) = addressee else { return false };
+        let link = &self.setup.peers[peer].link;
+        link.speaker() == envelope.session.process() && link.has_listener(now)
+    }
+
+    /// Sends an envelope for one process that is not known, or not there.
+    fn dispatch_bound(
+        &mut self,
+        envelope: &Envelope,
+        addressee: Addressee,
+        lane: LaneId,
+        now: Duration,
+    ) -> Dispatched {
+        self.flush(lane, now);
+        // If the application has heard of the process, the input thread has told so before. That it
+        // has ended shows in the next turn.
+        self.take_feedback();
+        self.dispatch_alone(envelope, addressee, lane, now)
+    }
+
+    fn dispatch_alone(
+        &mut self,
+        envelope: &Envelope,
+        addressee: Addressee,
+        lane: LaneId,
+        now: Duration,
+    ) -> Dispatched {
+        let bytes = envelope.msg.len();
+        let waits = |peer: &PeerSender| {
+            peer.link.room(bytes, now) == Room::Wait && !peer.is_too_late_for(envelope)
+        };
+        let may_wait = bytes <= self.setup.max_message && !envelope.delivery.or_return;
+        if may_wait && self.setup.peers.all_of(addressee).iter().any(waits) {
+            return Dispatched::Waits(Needed::Bytes(bytes));
+        }
+        self.push_alone(envelope, lane, now);
+        Dispatched::Alone
+    }
+
+    /// Sends an envelope as a payload of its own, whether there is room or not.
+    pub(super) fn push_alone(&mut self, envelope: &Envelope, lane: LaneId, now: Duration) {
+        let Some(addressee) = self.setup.peers.addressee(envelope.to) else {
+            return self.return_unaddressed(envelope.clone());
+        };
+        let max_message = self.setup.max_message;
+        let Envelope { to, session, msg_id, ref msg, delivery, .. } = *envelope;
+        for peer in self.setup.peers.all_of_mut(addressee) {
+            let payload = Payload::Single { to, msg_id, msg: msg.clone(), delivery };
+            let bound_to = if delivery.bound { session.process() } else { peer.link.speaker() };
+            if msg.len() > max_message {
+                peer.link.refuse(GivenUp { payload, reason: Reason::TooLarge, bound_to });
+            } else if peer.is_too_late_for(envelope) {
+                peer.link.refuse(GivenUp { payload, reason: Reason::Restarted, bound_to });
+            } else {
+                peer.push_bound(payload, lane, bound_to, now);
+            }
+        }
+    }
+
+    fn return_unaddressed(&mut self, mut envelope: Envelope) {
         let Recipient::Peer(peer) = envelope.to else { return };
         add(&self.setup.counters.no_such_peer, 1);
         envelope.from = self.setup.own;
@@ -25,36 +143,8 @@ impl Output {
         self.setup.events.emit(Event::Undeliverable { peer, envelope, reason });
     }
 
-    /// Sends an envelope as a frame of its own, or hands it back to wait for room.
-    pub(super) fn push_large(&mut self, envelope: Envelope, now: Duration) -> Option<Envelope> {
-        let bytes = envelope.msg.len();
-        let fits = bytes <= self.setup.max_message;
-        let waits = |peer: &PeerSender| peer.link.room(bytes, now) == Room::Wait;
-        if fits && self.setup.peers.recipients(envelope.to).iter().any(waits) {
-            return Some(envelope);
-        }
-        self.push_single(envelope, now);
-        None
-    }
-
-    pub(super) fn push_single(&mut self, envelope: Envelope, now: Duration) {
-        if self.setup.peers.addressee(envelope.to).is_none() {
-            return self.return_unaddressed(envelope);
-        }
-        let max_message = self.setup.max_message;
-        let Envelope { to, msg_id, msg, .. } = envelope;
-        for peer in self.setup.peers.recipients(to) {
-            let payload = Payload::Single { to, msg_id, msg: msg.clone() };
-            if msg.len() <= max_message {
-                peer.push(payload, now);
-            } else {
-                peer.link.refuse(payload, Reason::TooLarge);
-            }
-        }
-    }
-
-    pub(super) fn flush(&mut self, now: Duration) {
+    pub(super) fn flush(&mut self, lane: LaneId, now: Duration) {
         let peers = &mut self.setup.peers;
-        self.packer.flush(|at, payload| peers[at].push(payload, now));
+        self.packer.flush(|at, payload| peers[at].push(payload, lane, now));
     }
 }

@@ -3,29 +3,46 @@
 #[cfg(test)]
 use std::time::Duration;
 
-use super::{Output, Wait};
+use super::{Outbox, Output, Wait};
 #[cfg(test)]
-use crate::envelope::Pid;
+use crate::envelope::{Envelope, Pid};
+#[cfg(feature = "internals")]
 use crate::link::Outgoing;
 #[cfg(test)]
-use crate::link::{FRAME_OVERHEAD, Room};
+use crate::wire::Envelopes;
 
 impl Output {
     /// Whether what a turn waits for has come, but for the end of a channel.
     pub(crate) fn is_ready(&self, wait: Wait) -> bool {
-        !self.setup.feedback.is_empty() || wait.outbox && !self.setup.outbox.is_empty()
+        let filled = |outbox: &Outbox| outbox.source().is_some_and(|source| !source.is_empty());
+        !self.setup.feedback.is_empty() || wait.outbox && self.outboxes.iter().any(filled)
     }
 
     /// The sending half of the link to each peer.
+    #[cfg(feature = "internals")]
     pub(crate) fn links(&self) -> impl Iterator<Item = &Outgoing> {
         self.setup.peers.iter().map(|peer| &peer.link)
+    }
+
+    /// What each peer has acknowledged since the last time, in order.
+    #[cfg(test)]
+    pub(crate) fn take_acknowledged(&mut self) -> Vec<(Pid, Envelope)> {
+        let mut acknowledged = Vec::new();
+        for peer in self.setup.peers.iter_mut() {
+            let ends = peer.link.ends();
+            for payload in peer.link.take_acknowledged() {
+                let envelopes =
+                    Envelopes::returned(payload, ends.own, ends.incarnation, ends.peer, None);
+                acknowledged.extend(envelopes.map(|envelope| (ends.peer, envelope)));
+            }
+        }
+        acknowledged
     }
 
     /// Whom the outbox waits for.
     #[cfg(test)]
     pub(crate) fn held_up_by(&self, now: Duration) -> Vec<Pid> {
-        let bytes = self.packer.max_batch() + FRAME_OVERHEAD;
-        let waits = |link: &&Outgoing| link.room(bytes, now) == Room::Wait;
-        self.links().filter(waits).map(|link| link.ends().peer).collect()
+        let holders = (0..self.setup.peers.len()).filter(|peer| self.holds_up(*peer, now));
+        holders.map(|peer| self.setup.peers[peer].pid()).collect()
     }
 }

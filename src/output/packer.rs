@@ -20,10 +20,12 @@ pub(crate) struct Packer {
     separated: bool,
     /// What has been gathered, in bytes.
     bytes: usize,
+    /// How much may be gathered for each peer, in bytes, and for all.
+    limits: Vec<usize>,
+    limit: usize,
+    /// The largest of these.
     max_batch: usize,
-    min_single: usize,
-    /// What `max_batch` and `min_single` are at most.
-    most: (usize, usize),
+    max_message: usize,
 }
 
 /// How an envelope travels.
@@ -48,43 +50,66 @@ impl Packer {
     /// Packs for so many `peers`, each with a window of this many bytes.
     pub(crate) fn new(peers: usize, window: usize, max_message: usize) -> Self {
         let max_batch = MAX_BATCH.min(window / 4);
-        let most = (max_batch, max_message.saturating_add(1));
-        let mut packer = Self {
+        Self {
             shared: Batch::default(),
             separate: std::iter::repeat_with(Batch::default).take(peers).collect(),
             separated: false,
             bytes: 0,
+            limits: vec![max_batch; peers],
+            limit: max_batch,
             max_batch,
-            min_single: 0,
-            most,
-        };
-        packer.limit(MAX_BATCH);
-        packer
+            max_message,
+        }
     }
 
-    /// From now on gathers so many bytes at most.
-    pub(crate) fn limit(&mut self, max_batch: usize) {
-        let (most, min_single) = self.most;
-        self.max_batch = most.min(max_batch);
-        let room = self.max_batch.saturating_sub(FRAME_OVERHEAD);
-        self.min_single = MIN_SINGLE.min(room).min(min_single);
+    /// From now on gathers so many bytes for a peer at most. Returns how many that really are.
+    pub(crate) fn limit(&mut self, peer: usize, bytes: usize) -> usize {
+        self.limits[peer] = bytes.min(self.max_batch);
+        self.limits[peer]
     }
 
-    /// How many bytes of envelopes one frame gathers at most.
-    pub(crate) fn max_batch(&self) -> usize {
-        self.max_batch
+    /// To be called when the limits are set: what is for all must not exceed any.
+    pub(crate) fn share_limits(&mut self) {
+        self.limit = self.limits.iter().copied().fold(self.max_batch, usize::min);
     }
 
-    /// Whether the envelope can be packed together with what has been gathered.
-    pub(crate) fn fit(&self, envelope: &Envelope) -> Fit {
-        let bytes = envelope.msg.len();
-        if bytes >= self.min_single {
+    /// How much may be gathered for this peer, in bytes.
+    pub(crate) fn limit_for(&self, peer: usize) -> usize {
+        self.limits[peer]
+    }
+
+    /// How much may be gathered for this addressee, in bytes.
+    fn limit_of(&self, addressee: Addressee) -> usize {
+        match addressee {
+            Addressee::All => self.limit,
+            Addressee::One(peer) => self.limits[peer],
+        }
+    }
+
+    /// Whether an envelope with so many bytes can be packed together with what has been gathered.
+    pub(crate) fn fit(&self, bytes: usize, addressee: Addressee) -> Fit {
+        let limit = self.limit_of(addressee);
+        let needed = bytes + ENVELOPE_OVERHEAD;
+        let min_single = MIN_SINGLE.min(limit.saturating_sub(FRAME_OVERHEAD));
+        if bytes >= min_single || bytes > self.max_message {
             Fit::Single
-        } else if self.bytes + bytes + ENVELOPE_OVERHEAD <= self.max_batch {
+        } else if self.bytes + needed <= self.max_batch
+            && self.gathered(addressee) + needed <= limit
+        {
             Fit::Batch
         } else {
             Fit::Full
         }
+    }
+
+    /// How much has been gathered for this addressee, in bytes.
+    fn gathered(&self, addressee: Addressee) -> usize {
+        let separate = match addressee {
+            _ if !self.separated => 0,
+            Addressee::All => self.separate.iter().map(Batch::len).max().unwrap_or_default(),
+            Addressee::One(peer) => self.separate[peer].len(),
+        };
+        self.shared.len() + separate
     }
 
     pub(crate) fn push(&mut self, envelope: &Envelope, addressee: Addressee) {

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::envelope::{Envelope, Pid};
-use crate::event::{Event, EventSink};
-use crate::frame::Payload;
-use crate::link::{Outgoing, Room};
+use crate::event::{Event, EventSink, Reason};
+use crate::frame::{Incarnation, Payload};
+use crate::link::{GivenUp, LaneId, Outgoing, Room};
+use crate::output::stall::{Change, Stall};
 use crate::report::PeerReport;
+use crate::stats::PeerStats;
 use crate::transport::Outlet;
-use crate::wire::Envelopes;
+use crate::wire::{Envelopes, Run, runs_by_delivery};
 
 /// How long the last words may still be sent, at most: the peer is there, so it takes no time.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -18,28 +20,92 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(crate) struct PeerSender {
     pub(crate) link: Outgoing,
     outlet: Box<dyn Outlet>,
+    /// For how the peer stands.
+    standings: EventSink,
+    stall: Stall,
 }
 
 impl PeerSender {
-    pub(crate) fn new(link: Outgoing, outlet: Box<dyn Outlet>) -> Self {
-        Self { link, outlet }
+    pub(crate) fn new(link: Outgoing, outlet: Box<dyn Outlet>, standings: EventSink) -> Self {
+        Self { link, outlet, standings, stall: Stall::default() }
     }
 
     pub(crate) fn pid(&self) -> Pid {
         self.link.ends().peer
     }
 
-    /// Takes a payload: to be sent if there is room for it, else to be reported.
-    pub(crate) fn push(&mut self, payload: Payload, now: Duration) {
-        match self.link.room(payload.len(), now) {
-            Room::Refuse(reason) => self.link.refuse(payload, reason),
-            Room::Yes | Room::Wait => self.link.push(payload),
+    /// Takes a payload from one of the outboxes: to be sent if there is room for it, else to be
+    /// reported. What is for one process only is for the one that speaks for the peer.
+    pub(crate) fn push(&mut self, payload: Payload, lane: LaneId, now: Duration) {
+        self.push_bound(payload, lane, self.link.speaker(), now);
+    }
+
+    /// The same for another process, as far as the payload is for one only.
+    pub(crate) fn push_bound(
+        &mut self,
+        payload: Payload,
+        lane: LaneId,
+        bound_to: Option<Incarnation>,
+        now: Duration,
+    ) {
+        let room = self.link.room(payload.len(), now);
+        let there = self.link.has_listener(now);
+        if !payload.is_bound() || there && room == Room::Yes {
+            return self.push_waiting(payload, lane, bound_to, room);
         }
+        let reason = match room {
+            Room::Refuse(reason) => reason,
+            Room::Wait if there => Reason::WindowFull,
+            Room::Wait | Room::Yes => Reason::PeerDown,
+        };
+        for Run { payload, meets } in runs_by_delivery(payload, |delivery| delivery.or_return) {
+            if meets {
+                self.link.refuse(GivenUp { payload, reason, bound_to });
+            } else {
+                self.push_waiting(payload, lane, bound_to, room);
+            }
+        }
+    }
+
+    /// Takes what may wait until there is room.
+    fn push_waiting(
+        &mut self,
+        payload: Payload,
+        lane: LaneId,
+        bound_to: Option<Incarnation>,
+        room: Room,
+    ) {
+        match room {
+            Room::Refuse(reason) => self.link.refuse(GivenUp { payload, reason, bound_to }),
+            Room::Yes | Room::Wait => self.link.push(payload, lane, bound_to),
+        }
+    }
+
+    /// Whether an envelope is for a process that speaks for the peer no more.
+    pub(crate) fn is_too_late_for(&self, envelope: &Envelope) -> bool {
+        let process = envelope.session.process();
+        let gone = self.link.speaker().is_some() && self.link.speaker() != process;
+        envelope.delivery.bound && (gone || process.is_none())
+    }
+
+    /// Whether the peer holds an outbox up, and what is to be told of that.
+    pub(crate) fn note_stall(&mut self, holds_up: bool, patience: Duration, now: Duration) {
+        let up = self.link.is_up();
+        match self.stall.update(holds_up, up, patience, now) {
+            Some(Change::Stalled) => self.standings.emit(Event::Stalled(self.pid())),
+            Some(Change::Flowing) => self.standings.emit(Event::Flowing(self.pid())),
+            None => {}
+        }
+    }
+
+    pub(crate) fn stats(&self, now: Duration) -> PeerStats {
+        PeerStats { blocked: self.stall.blocked(now), ..self.link.stats(now) }
     }
 
     /// The process did not run for `pause`: the silence was its own.
     pub(crate) fn handle_pause(&mut self, pause: Duration) {
         self.link.handle_pause(pause);
+        self.stall.handle_pause(pause);
         self.outlet.handle_pause(pause);
     }
 
@@ -74,16 +140,18 @@ impl PeerSender {
     }
 
     /// When to [transmit](Self::transmit) again although nothing has come in.
-    pub(crate) fn poll_timeout(&self, now: Duration) -> Option<Duration> {
-        [self.link.poll_timeout(now), self.stuck_at()].into_iter().flatten().min()
+    pub(crate) fn poll_timeout(&self, patience: Duration, now: Duration) -> Option<Duration> {
+        let stalled = self.stall.due(patience).filter(|_| self.link.is_up());
+        [self.link.poll_timeout(now), self.stuck_at(), stalled].into_iter().flatten().min()
     }
 
     /// Tells the application what has been given up, as far as it listens.
     pub(crate) fn report_dropped(&mut self, events: &mut EventSink) {
         let ends = self.link.ends();
-        while let Some((payload, reason)) = self.link.poll_dropped() {
+        while let Some(GivenUp { payload, reason, bound_to }) = self.link.poll_dropped() {
             let mut left = payload.envelopes();
-            for envelope in Envelopes::new(payload, ends.own, ends.peer) {
+            let process = ends.incarnation;
+            for envelope in Envelopes::returned(payload, ends.own, process, ends.peer, bound_to) {
                 if !events.has_room(envelope.msg.len()) {
                     events.count_missed(left);
                     break;
@@ -103,7 +171,9 @@ impl PeerSender {
             let _ = self.outlet.send(self.link.last_words(now));
         }
         self.outlet.close(if heard { LAST_WORDS } else { Duration::ZERO });
-        let envelopes = |payload| Envelopes::new(payload, ends.own, ends.peer);
+        let envelopes = |(payload, bound_to)| {
+            Envelopes::returned(payload, ends.own, ends.incarnation, ends.peer, bound_to)
+        };
         let undelivered: Vec<Envelope> = self.link.into_undelivered().flat_map(envelopes).collect();
         PeerReport { pid: ends.peer, undelivered }
     }

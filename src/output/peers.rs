@@ -28,11 +28,18 @@ impl Peers {
     }
 
     /// Those that an envelope goes to.
-    pub(super) fn recipients(&mut self, to: Recipient) -> &mut [PeerSender] {
-        match self.addressee(to) {
-            None => &mut [],
-            Some(Addressee::All) => &mut self.senders,
-            Some(Addressee::One(at)) => std::slice::from_mut(&mut self.senders[at]),
+    pub(super) fn all_of(&self, addressee: Addressee) -> &[PeerSender] {
+        match addressee {
+            Addressee::All => &self.senders,
+            Addressee::One(at) => std::slice::from_ref(&self.senders[at]),
+        }
+    }
+
+    /// The same.
+    pub(super) fn all_of_mut(&mut self, addressee: Addressee) -> &mut [PeerSender] {
+        match addressee {
+            Addressee::All => &mut self.senders,
+            Addressee::One(at) => std::slice::from_mut(&mut self.senders[at]),
         }
     }
 

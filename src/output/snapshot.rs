@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossbeam_channel::never;
 
-use super::Output;
+use super::{Outbox, Output};
 use crate::lifecycle::{Lifecycle, Stage, Step};
 use crate::link::Outgoing;
 
@@ -18,7 +18,8 @@ pub(crate) struct Snapshot {
 impl Output {
     /// What it knows, as if all of it had happened right now.
     pub(crate) fn snapshot(&self, now: Duration) -> Snapshot {
-        assert!(self.deferred.is_empty(), "a snapshot has no room for what waits");
+        let waits = self.outboxes.iter().any(Outbox::has_deferred);
+        assert!(!waits, "a snapshot has no room for what waits");
         let mut link = self.link().clone();
         link.make_timeless(now);
         Snapshot { link, stage: self.stage() }
@@ -30,7 +31,7 @@ impl Output {
         self.setup.peers[0].link = snapshot.link.clone();
         self.lifecycle = lifecycle(snapshot.stage, self.setup.linger, now);
         if snapshot.stage != Stage::Open {
-            self.setup.outbox = never();
+            self.outboxes.iter_mut().for_each(Outbox::close);
         }
         if matches!(snapshot.stage, Stage::Stopping | Stage::Ending) {
             self.setup.stop = never();

@@ -13,9 +13,10 @@ use crate::feedback::Feedback;
 use crate::frame::{ClusterId, Incarnation};
 use crate::input::{self, BoundedInbox, Input, PeerReceiver};
 use crate::link::{Ends, Incoming, Limits, Outgoing};
-use crate::output::{self, Output, PeerSender, Peers};
+use crate::output::{self, Outbox, Output, PeerSender, Peers};
 use crate::refusals::Refusals;
 use crate::server::Mailbox;
+use crate::server::outboxes::{self, Outboxes};
 use crate::transport::{Inlet, Outlet, Waker};
 
 /// How many bytes of messages that come back wait for the application, if the window is not larger.
@@ -52,6 +53,7 @@ pub(crate) struct Ways {
 /// A server whose threads do not run yet.
 pub(crate) struct Parts {
     pub(crate) mailbox: Mailbox,
+    pub(crate) outboxes: Outboxes,
     pub(crate) output: Output,
     pub(crate) input: Input,
     /// Dropped to tell the output thread to end.
@@ -71,23 +73,25 @@ impl Plan {
         let counters = Arc::new(Counters::new(&self.peers));
         let (channel, events) = EventChannel::new(Arc::clone(&counters));
         let (outbox, outbox_end) = bounded(self.outbox_capacity);
+        let (outboxes, new_outboxes) = Outboxes::new(self.outbox_capacity);
         let (inbox_end, inbox) = bounded(self.inbox_capacity);
         let (control, control_end) = bounded(STAGES);
         let (stop, stop_end) = bounded(0);
         let Limits { window, max_message, heartbeat, .. } = self.limits;
         let sender = |(peer, outlet): (&Pid, _)| {
-            PeerSender::new(Outgoing::new(self.ends(*peer), self.limits, now), outlet)
+            let link = Outgoing::new(self.ends(*peer), self.limits, now);
+            PeerSender::new(link, outlet, channel.standings(2 * self.peers.len()))
         };
         let receiver = |peer: &Pid| {
             PeerReceiver::new(
                 Incoming::new(self.ends(*peer), self.limits, now),
-                channel.standings(self.peers.len()),
+                channel.standings(2 * self.peers.len()),
             )
         };
         let output = output::Setup {
             own: self.own,
             peers: Peers::new(self.peers.iter().zip(ways.outlets).map(sender).collect()),
-            outbox: outbox_end,
+            new_outboxes,
             feedback: ways.feedback.1,
             stop: stop_end,
             control,
@@ -116,7 +120,8 @@ impl Plan {
         };
         Parts {
             mailbox: Mailbox { outbox, inbox },
-            output: Output::new(output, now),
+            outboxes,
+            output: Output::new(output, Outbox::new(outbox_end, None, outboxes::FIRST), now),
             input: Input::new(input, now),
             stop,
             events,

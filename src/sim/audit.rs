@@ -1,10 +1,11 @@
 //! The plain model: what became of every envelope, told step by step by the simulation.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::envelope::Pid;
 use crate::event::Reason;
-use crate::sim::message::Record;
+use crate::frame::Incarnation;
+use crate::sim::message::{Record, Wish};
 use crate::stats::{Dropped, PeerStats};
 
 /// A process, by its incarnation.
@@ -21,7 +22,7 @@ pub(super) struct Audit {
 struct Stream {
     entries: Vec<Entry>,
     /// The places of those that are neither acknowledged nor given up, in order.
-    pending: VecDeque<usize>,
+    pending: BTreeSet<usize>,
     acknowledged: u64,
     dropped: Dropped,
     /// What each process that spoke for the peer has received.
@@ -34,7 +35,12 @@ struct Stream {
 
 struct Entry {
     serial: u64,
+    /// By which outbox it came, and what it asked for.
+    lane: u32,
+    wish: Wish,
     fate: Fate,
+    /// Who is never to get it, since it has come back.
+    barred: Option<ProcessId>,
     /// Whose inboxes it entered, as far as they have been read.
     entered: Vec<ProcessId>,
     /// Who was told last that it was missed.
@@ -56,7 +62,8 @@ enum Fate {
 /// What one process has received of a stream.
 #[derive(Clone, Default)]
 struct Listener {
-    last: Option<usize>,
+    /// The last that entered by each outbox.
+    last: BTreeMap<u32, usize>,
     /// How many it was told it missed, each time, as far as that is not accounted for.
     missed: VecDeque<u64>,
     /// How many it missed that it need not be told of, and may be.
@@ -71,30 +78,56 @@ impl Audit {
     }
 
     /// An envelope has been put in the outbox.
-    pub(super) fn put(&mut self, to: Pid, record: Record) {
+    pub(super) fn put(&mut self, to: Pid, record: Record, lane: u32, wish: Wish) {
         let stream = self.stream(record.writer, to);
-        stream.pending.push_back(stream.entries.len());
-        let (serial, fate) = (record.serial, Fate::Pending);
-        stream.entries.push(Entry { serial, fate, entered: Vec::new(), told: None });
+        stream.pending.insert(stream.entries.len());
+        let (serial, fate, entered) = (record.serial, Fate::Pending, Vec::new());
+        stream.entries.push(Entry { serial, lane, wish, fate, barred: None, entered, told: None });
+    }
+
+    /// The sender counts an envelope as acknowledged by this process.
+    pub(super) fn acknowledge(&mut self, to: Pid, record: Record, by: Option<ProcessId>) {
+        let stream = self.stream(record.writer, to);
+        let by = by.expect("acknowledged by nobody");
+        let place = stream.place(record);
+        assert!(stream.pending.remove(&place), "{record:?} is acknowledged and not pending");
+        stream.entries[place].fate = Fate::Acknowledged { by };
+        stream.acknowledged += 1;
     }
 
     /// The sender reports an envelope as given up. One that is too large for the sender itself
     /// leaves no gap that the recipient is told of.
-    pub(super) fn give_up(&mut self, to: Pid, record: Record, reason: Reason, own: bool) {
+    pub(super) fn give_up(
+        &mut self,
+        (to, speaker): (Pid, Option<ProcessId>),
+        record: Record,
+        reason: Reason,
+        own: bool,
+    ) {
         let stream = self.stream(record.writer, to);
         let place = stream.place(record);
-        let pending = stream.pending.iter().position(|pending| *pending == place);
-        let pending = pending.unwrap_or_else(|| panic!("{record:?} is given up and not pending"));
-        stream.pending.remove(pending);
+        assert!(stream.pending.remove(&place), "{record:?} is given up and not pending");
+        let wish = stream.entries[place].wish;
         let dropped = &mut stream.dropped;
         let (count, fate) = match reason {
             Reason::TooLarge if own => (&mut dropped.too_large, Fate::Settled),
             Reason::TooLarge => (&mut dropped.too_large, Fate::Missed),
             Reason::PeerDown => (&mut dropped.peer_down, Fate::Missed),
+            Reason::WindowFull => {
+                assert_eq!(wish, Wish::OrReturn, "{record:?} was to wait");
+                (&mut dropped.window_full, Fate::Missed)
+            }
+            Reason::Restarted => {
+                assert_ne!(wish, Wish::None, "{record:?} was for anybody");
+                (&mut dropped.restarted, Fate::Settled)
+            }
             _ => (&mut dropped.inbox_closed, Fate::Settled),
         };
         *count += 1;
         stream.entries[place].fate = fate;
+        if reason == Reason::Restarted {
+            stream.entries[place].barred = speaker;
+        }
     }
 
     /// The sender learns that the peer takes nothing more.
@@ -110,18 +143,10 @@ impl Audit {
         own.for_each(|(_, stream)| stream.blind = true);
     }
 
-    /// The sender's counts, after a turn. What it did not count as acknowledged before was
-    /// acknowledged by this process of the peer.
-    pub(super) fn check_stats(
-        &mut self,
-        (from, to): (ProcessId, Pid),
-        by: Option<ProcessId>,
-        stats: &PeerStats,
-    ) {
+    /// The sender's counts, after a turn.
+    pub(super) fn check_stats(&mut self, (from, to): (ProcessId, Pid), stats: &PeerStats) {
         let stream = self.stream(from, to);
-        while stream.acknowledged < stats.acknowledged {
-            stream.acknowledge_next(by);
-        }
+        assert_eq!(stats.acknowledged, stream.acknowledged, "{from} to {to}: acknowledged");
         let places = stats.acknowledged + stats.dropped.total() + stats.queued + stats.in_flight;
         assert_eq!(stats.accepted, places, "{from} to {to}: something is nowhere: {stats:?}");
         assert_eq!(stats.dropped, stream.dropped, "{from} to {to}: dropped");
@@ -136,11 +161,19 @@ impl Audit {
     pub(super) fn enter(&mut self, (at, to): (ProcessId, Pid), record: Record) {
         let stream = self.stream(record.writer, to);
         let place = stream.place(record);
-        let last = stream.listeners.entry(at).or_default().last;
+        let Entry { lane, wish, barred, .. } = stream.entries[place];
+        let last = stream.listeners.entry(at).or_default().last.get(&lane).copied();
         assert!(last.is_none_or(|last| last < place), "{at} got {record:?} after {last:?}");
-        stream.account_for_all_until(place, at, false);
-        stream.listeners.entry(at).or_default().last = Some(place);
-        stream.entries[place].entered.push(at);
+        stream.account_for_all_until(place, at, lane);
+        stream.listeners.entry(at).or_default().last.insert(lane, place);
+        let entered = &mut stream.entries[place].entered;
+        let fits = match wish {
+            Wish::None => true,
+            Wish::OrReturn => entered.is_empty(),
+            Wish::ForSession(session) => session.process().map(Incarnation::to_wire) == Some(at),
+        };
+        assert!(fits && barred != Some(at), "{at} got {record:?}, which was not for it");
+        entered.push(at);
     }
 
     /// A process that speaks for a peer is told that it missed some.
@@ -148,9 +181,10 @@ impl Audit {
         self.stream(from, to).listeners.entry(at).or_default().missed.push_back(count);
     }
 
-    /// How many are neither acknowledged nor given up.
+    /// How many are neither acknowledged nor given up, as far as anybody knows.
     pub(super) fn pending(&self, from: ProcessId, to: Pid) -> usize {
-        self.streams.get(&(from, to)).map_or(0, |stream| stream.pending.len())
+        let stream = self.streams.get(&(from, to)).filter(|stream| !stream.blind);
+        stream.map_or(0, |stream| stream.pending.len())
     }
 
     /// What the sender hands over at its end is exactly what was pending, in order.
@@ -159,7 +193,11 @@ impl Audit {
         let pending = stream.map_or(Vec::new(), |stream| {
             stream.pending.iter().map(|place| stream.entries[*place].serial).collect()
         });
-        let serials: Vec<_> = undelivered.iter().map(|record| record.serial).collect();
+        let mut serials: Vec<_> = undelivered.iter().map(|record| record.serial).collect();
+        // Between what came by several outboxes there is no order.
+        if stream.is_some_and(Stream::has_several_lanes) {
+            serials.sort_unstable();
+        }
         assert_eq!(serials, pending, "{from} to {to}: left behind");
     }
 
@@ -180,37 +218,60 @@ impl Audit {
     /// the other knows how many it missed.
     pub(super) fn check_quiet(&mut self, from: ProcessId, to: Pid, at: ProcessId) {
         let stream = self.stream(from, to);
-        assert!(stream.pending.is_empty(), "{from} to {to}: {:?} still pending", stream.pending);
-        stream.account_for_all_until(stream.entries.len(), at, true);
+        let settled = stream.blind || stream.pending.is_empty();
+        assert!(settled, "{from} to {to}: {:?} still pending", stream.pending);
+        stream.account_for_all(at);
     }
 }
 
 impl Stream {
+    fn has_several_lanes(&self) -> bool {
+        self.entries.iter().any(|entry| entry.lane != 0)
+    }
+
     fn place(&self, record: Record) -> usize {
         let found = self.entries.binary_search_by_key(&record.serial, |entry| entry.serial);
         found.unwrap_or_else(|_| panic!("{record:?} was never sent"))
     }
 
-    fn acknowledge_next(&mut self, by: Option<ProcessId>) {
-        let by = by.expect("acknowledged by nobody");
-        let place = self.pending.pop_front().expect("acknowledged and not pending");
-        self.entries[place].fate = Fate::Acknowledged { by };
-        self.acknowledged += 1;
-    }
-
-    /// Every envelope that a process did not get, from the last one that it got up to `end`, is one
-    /// that it was told of, or another process's, or reported for another reason. At the end
-    /// nothing is told that did not happen.
-    fn account_for_all_until(&mut self, end: usize, at: ProcessId, at_the_end: bool) {
+    /// Every envelope that a process did not get, from the last one that it got up to `end` by the
+    /// same outbox, is one that it was told of, or another process's, or reported for another
+    /// reason.
+    fn account_for_all_until(&mut self, end: usize, at: ProcessId, lane: u32) {
         if self.blind {
             return;
         }
+        let needed = self.count_missed(end, at, lane);
+        // What was missed by another outbox may be told before something comes by that.
+        let early = if self.has_several_lanes() { u64::MAX } else { self.dropped.too_large };
+        self.listeners.entry(at).or_default().take_told(needed, Some(early), at);
+    }
+
+    /// At the end the same is true of all that came by any outbox, and nothing is told that did not
+    /// happen.
+    fn account_for_all(&mut self, at: ProcessId) {
+        if self.blind {
+            return;
+        }
+        let end = self.entries.len();
+        let lanes: BTreeSet<u32> = self.entries.iter().map(|entry| entry.lane).collect();
+        let needed = lanes.into_iter().map(|lane| self.count_missed(end, at, lane)).sum();
+        self.listeners.entry(at).or_default().take_told(needed, None, at);
+    }
+
+    /// How many envelopes a process needs to be told that it missed, from the last one that it got
+    /// up to `end`.
+    fn count_missed(&mut self, end: usize, at: ProcessId, lane: u32) -> u64 {
         let others = self.listeners.iter().filter(|(listener, _)| **listener != at);
-        let others_told = others.into_iter().any(|(_, listener)| !listener.missed.is_empty());
-        let last = self.listeners.entry(at).or_default().last;
+        let told = |listener: &Listener| !listener.missed.is_empty() || listener.ahead > 0;
+        let others_told = others.into_iter().any(|(_, listener)| told(listener));
+        let last = self.listeners.entry(at).or_default().last.get(&lane).copied();
         let (mut needed, mut excused) = (0, 0);
         for place in last.map_or(0, |last| last + 1)..end {
             let entry = &mut self.entries[place];
+            if entry.lane != lane {
+                continue;
+            }
             match entry.fate {
                 Fate::Missed => {
                     let known = entry.told.is_some() || !entry.entered.is_empty();
@@ -228,30 +289,32 @@ impl Stream {
                 Fate::Pending => panic!("{at} skipped {}, which is pending", entry.serial),
             }
         }
-        let listener = self.listeners.entry(at).or_default();
-        listener.excused += excused;
-        listener.take_told(needed, self.dropped.too_large, at_the_end, at);
+        self.listeners.entry(at).or_default().excused += excused;
+        needed
     }
 }
 
 impl Listener {
     /// It was told of what it needed to know. What it was told besides is excused, or comes later:
     /// of what is too large in a batch that was on its way to the process before, it is told at the
-    /// batch's beginning.
-    fn take_told(&mut self, needed: u64, too_large: u64, at_the_end: bool, at: ProcessId) {
+    /// batch's beginning. No more than so many may come later, and none at the end.
+    fn take_told(&mut self, needed: u64, early: Option<u64>, at: ProcessId) {
         let known = self.ahead.min(needed);
         self.ahead -= known;
         let needed = needed - known;
         let mut told = 0;
-        while told < needed || at_the_end && !self.missed.is_empty() {
+        while told < needed || early.is_none() && !self.missed.is_empty() {
             let next = self.missed.pop_front();
             told += next.unwrap_or_else(|| panic!("{at} was told of {told} missed, not {needed}"));
         }
-        let more = told - needed;
-        let excused = more.min(self.excused);
-        self.excused -= excused;
-        self.ahead += more - excused;
-        let most = if at_the_end { 0 } else { too_large };
+        self.ahead += told - needed;
+        let most = early.unwrap_or(0);
+        // As long as more may come by other outboxes, nobody knows what is excused.
+        if most < u64::MAX {
+            let excused = self.ahead.min(self.excused);
+            self.excused -= excused;
+            self.ahead -= excused;
+        }
         assert!(self.ahead <= most, "{at} was told of {told} missed instead of {needed}");
     }
 }

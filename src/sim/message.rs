@@ -4,6 +4,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use fastrand::Rng;
 
 use crate::envelope::{Envelope, Pid, Recipient};
+use crate::session::Session;
 
 /// A pid that no server has.
 const NOBODY: Pid = Pid::new(99);
@@ -26,6 +27,35 @@ impl Record {
         let id = envelope.msg_id;
         assert!(id == 0 || id as u64 == record.serial, "{record:?} has the id {id}");
         record
+    }
+}
+
+/// What an envelope asks for besides an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// It waits, and any process of the peer may get it.
+    None,
+    /// It waits for nobody.
+    OrReturn,
+    /// It is for this process.
+    ForSession(Session),
+}
+
+impl Wish {
+    pub(super) fn of(envelope: &Envelope) -> Self {
+        match envelope.delivery {
+            delivery if delivery.or_return => Self::OrReturn,
+            delivery if delivery.bound => Self::ForSession(envelope.session),
+            _ => Self::None,
+        }
+    }
+
+    pub(super) fn apply(self, envelope: Envelope) -> Envelope {
+        match self {
+            Self::None => envelope,
+            Self::OrReturn => envelope.or_return(),
+            Self::ForSession(session) => envelope.for_session(session),
+        }
     }
 }
 

@@ -121,6 +121,10 @@ pub(super) struct Plan {
     pub(super) frames: FrameSizes,
     /// What a line carries, in bytes per second, if that is bounded.
     pub(super) rate: Option<u64>,
+    /// Whether the applications have further outboxes, each for one peer.
+    pub(super) lanes: bool,
+    /// Whether some envelopes are for one process only, or wait for nobody.
+    pub(super) picky: bool,
     /// How much feedback the channel between the threads of a server holds.
     pub(super) feedback: usize,
 }
@@ -153,6 +157,8 @@ impl Plan {
             joins_unread: rng.u32(..4) == 0,
             feedback: pick(rng, &[1, 2, 8]) as usize,
             frames: FRAMES[rng.usize(..FRAMES.len())],
+            lanes: rng.bool(),
+            picky: rng.bool(),
             rate: [None, None, None, Some(100_000), Some(10_000)][rng.usize(..5)],
         }
     }
@@ -169,6 +175,7 @@ impl Plan {
             detours: 0,
             windows: Windows::Same(draw_window(rng)),
             idle_timeout: None,
+            picky: false,
             rate: Some([3_000, 10_000, 100_000][rng.usize(..3)]),
             ..self
         }

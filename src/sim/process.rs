@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::unbounded;
 
 use crate::counters::Counters;
-use crate::envelope::Pid;
+use crate::envelope::{Envelope, Pid};
 use crate::feedback::Feedback;
 use crate::frame::{ClusterId, Incarnation, Intake};
 use crate::input::{self, Input};
@@ -119,7 +119,7 @@ impl Process {
             waker: Box::new(waker),
             feedback: (feedback, feedback_end),
         };
-        let Parts { mailbox, output, input, stop, events, counters } =
+        let Parts { mailbox, outboxes, output, input, stop, events, counters } =
             blueprint.assemble(ways, now);
         let way = |(peer, departures)| Way { peer, departures, stuck: false };
         Self {
@@ -135,7 +135,7 @@ impl Process {
                 to_output: Some(to_output),
                 speakers: BTreeMap::new(),
             },
-            app: Application::new(mailbox, stop, events, now),
+            app: Application::new(mailbox, outboxes, stop, events, now),
             ways: peers.iter().copied().zip(departures).map(way).collect(),
             arrivals,
             unread: VecDeque::new(),
@@ -273,6 +273,16 @@ impl Process {
             }
             output::Next::End => return self.end(world),
         }
+        let acknowledged = self.output.logic.as_mut().map(Output::take_acknowledged);
+        self.take_stock(acknowledged.unwrap_or_default(), world);
+    }
+
+    /// Looks at what the output thread has done.
+    fn take_stock(&mut self, acknowledged: Vec<(Pid, Envelope)>, world: &mut Surroundings<'_>) {
+        for (peer, envelope) in acknowledged {
+            let by = self.feedback.speakers.get(&peer).copied().flatten();
+            world.audit.acknowledge(peer, Record::of(&envelope), by);
+        }
         self.depart(world);
         self.read_events(world);
         self.check_accounts(world);
@@ -317,12 +327,11 @@ impl Process {
 
     /// The output thread says the last words, and hands over what is left.
     fn end(&mut self, world: &mut Surroundings<'_>) {
-        let Some(output) = self.output.logic.take() else { return };
+        let Some(mut output) = self.output.logic.take() else { return };
+        let acknowledged = output.take_acknowledged();
         let reports = output.end(world.now);
         self.output.due = NEVER;
-        self.depart(world);
-        self.read_events(world);
-        self.check_accounts(world);
+        self.take_stock(acknowledged, world);
         let told_all = self.stats().events_missed == 0;
         let gave_up = reports.iter().any(|report| !report.undelivered.is_empty());
         let patient = self.lingered.is_some_and(|lingered| lingered + END_SLACK > LINGER);

@@ -26,6 +26,8 @@ struct Peer {
     /// All that ever were.
     speakers: BTreeSet<ProcessId>,
     up: bool,
+    /// Whether it was told that it holds an outbox up.
+    stalled: bool,
     /// For how long the thread has been awake and heard nothing.
     silence: Duration,
 }
@@ -113,6 +115,14 @@ impl Standings {
                 let peer = self.peer(pid);
                 assert!(peer.standing == Standing::Unknown && peer.silence > PEER_TIMEOUT / 2);
                 return;
+            }
+            Event::Stalled(pid) => {
+                let told_before = std::mem::replace(&mut self.peer(pid).stalled, true);
+                return assert!(!told_before, "{event} twice");
+            }
+            Event::Flowing(pid) => {
+                let was_stalled = std::mem::take(&mut self.peer(pid).stalled);
+                return assert!(was_stalled, "{event} and was not stalled");
             }
             ref other => panic!("{other}"),
         };

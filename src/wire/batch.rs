@@ -2,7 +2,7 @@
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 4 | bit 0: whether it is a broadcast; bits 1 and 2: where the `msg_id` is; above them the message's length in bytes |
+//! | 4 | bit 0: whether it is a broadcast; bits 1 and 2: where the `msg_id` is; bit 3: whether it is bound to a session; bit 4: whether it was to be returned rather than wait; above them the message's length in bytes |
 //! | 8 or 0 | `msg_id` |
 //! | length | the message |
 //!
@@ -11,8 +11,9 @@
 
 use bytes::Bytes;
 
-use crate::envelope::{Envelope, Pid, Recipient};
-use crate::frame::Payload;
+use crate::envelope::{Delivery, Envelope, Pid, Recipient};
+use crate::frame::{Incarnation, Payload};
+use crate::session::Session;
 
 /// What an envelope in a batch needs beside its message, in bytes, at most.
 pub(crate) const ENVELOPE_OVERHEAD: usize = 12;
@@ -22,7 +23,9 @@ const LONGEST: usize = (u32::MAX >> LENGTH_SHIFT) as usize;
 
 const BROADCAST: u32 = 1;
 const ID_SHIFT: u32 = 1;
-const LENGTH_SHIFT: u32 = 3;
+const BOUND: u32 = 1 << 3;
+const OR_RETURN: u32 = 1 << 4;
+const LENGTH_SHIFT: u32 = 5;
 
 const ID_FOLLOWS: u32 = 0;
 const ID_SAME: u32 = 1;
@@ -33,6 +36,7 @@ const ID_NEXT: u32 = 2;
 struct Head {
     broadcast: bool,
     msg_id: i64,
+    delivery: Delivery,
     length: usize,
 }
 
@@ -46,7 +50,8 @@ impl Head {
             _ => ID_FOLLOWS,
         };
         let length = u32::try_from(self.length).unwrap_or(u32::MAX) << LENGTH_SHIFT;
-        let word = length | id << ID_SHIFT | u32::from(self.broadcast);
+        let word =
+            length | delivery_bits(self.delivery) | id << ID_SHIFT | u32::from(self.broadcast);
         body.extend_from_slice(&word.to_le_bytes());
         if id == ID_FOLLOWS {
             body.extend_from_slice(&self.msg_id.to_le_bytes());
@@ -71,24 +76,35 @@ impl Head {
         };
         let length = (word >> LENGTH_SHIFT) as usize;
         let broadcast = word & BROADCAST == BROADCAST;
-        (length <= rest.len()).then_some((Self { broadcast, msg_id, length }, rest))
+        let delivery = Delivery { bound: word & BOUND != 0, or_return: word & OR_RETURN != 0 };
+        (length <= rest.len()).then_some((Self { broadcast, msg_id, delivery, length }, rest))
     }
 }
 
-/// How many envelopes the body of a batch holds, and the length of the longest message, in bytes;
-/// none if it is damaged. What passes here can be taken apart by [`Envelopes`] without a remainder.
-pub(super) fn measure_envelopes(mut body: &[u8]) -> Option<(u32, u32)> {
+#[inline]
+fn delivery_bits(delivery: Delivery) -> u32 {
+    let bit = |set: bool, bit: u32| if set { bit } else { 0 };
+    bit(delivery.bound, BOUND) | bit(delivery.or_return, OR_RETURN)
+}
+
+/// The payload that the body of a batch is; none if it is damaged. What passes here can be taken
+/// apart by [`Envelopes`] without a remainder.
+pub(super) fn measure(whole: Bytes) -> Option<Payload> {
+    let mut body = &whole[..];
     let mut envelopes = 0_u32;
     let mut largest = 0;
+    let mut bound = false;
     let mut before = 0;
     while !body.is_empty() {
         let (head, rest) = Head::read(body, before)?;
         body = &rest[head.length..];
         before = head.msg_id;
         largest = largest.max(head.length);
+        bound |= head.delivery.is_for_one_process();
         envelopes = envelopes.checked_add(1)?;
     }
-    Some((envelopes, u32::try_from(largest).ok()?))
+    let largest = u32::try_from(largest).ok()?;
+    Some(Payload::Batch { envelopes, largest, bound, body: whole })
 }
 
 /// A batch in the making.
@@ -98,6 +114,8 @@ pub(crate) struct Batch {
     envelopes: u32,
     /// The length of the longest message, in bytes.
     largest: usize,
+    /// Whether any of the envelopes is for one process only.
+    bound: bool,
     /// The id of the last envelope.
     before: i64,
     /// How large the last one became, as a guess at the next.
@@ -107,21 +125,28 @@ pub(crate) struct Batch {
 impl Batch {
     /// Adds an envelope, which must not be larger than [`LONGEST`].
     pub(crate) fn push(&mut self, envelope: &Envelope) {
-        self.append(envelope.to == Recipient::Broadcast, envelope.msg_id, &envelope.msg);
+        let Envelope { msg_id, ref msg, delivery, .. } = *envelope;
+        let broadcast = envelope.to == Recipient::Broadcast;
+        self.append(Head { broadcast, msg_id, delivery, length: msg.len() }, msg);
     }
 
     #[inline]
-    fn append(&mut self, broadcast: bool, msg_id: i64, msg: &[u8]) {
+    fn append(&mut self, head: Head, msg: &[u8]) {
         debug_assert!(msg.len() <= LONGEST);
         if self.envelopes == 0 {
             self.body.reserve(self.last);
         }
-        let head = Head { broadcast, msg_id, length: msg.len() };
         head.write(&mut self.body, self.before);
         self.body.extend_from_slice(msg);
-        self.before = msg_id;
+        self.before = head.msg_id;
         self.envelopes += 1;
         self.largest = self.largest.max(msg.len());
+        self.bound |= head.delivery.is_for_one_process();
+    }
+
+    /// How long its body is, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -134,42 +159,57 @@ impl Batch {
         let mut body = std::mem::take(&mut self.body);
         let envelopes = std::mem::take(&mut self.envelopes);
         let largest = u32::try_from(std::mem::take(&mut self.largest)).unwrap_or(u32::MAX);
+        let bound = std::mem::take(&mut self.bound);
         self.before = 0;
         self.last = body.len();
         if body.len() < body.capacity() / 2 {
             body.shrink_to_fit();
         }
-        Payload::Batch { envelopes, largest, body: body.into() }
+        Payload::Batch { envelopes, largest, bound, body: body.into() }
     }
 }
 
-/// Consecutive envelopes of a payload, of which all or none exceed a size.
+/// Consecutive envelopes of a payload that all meet a condition, or none of which does.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) payload: Payload,
-    pub(crate) exceeds: bool,
+    pub(crate) meets: bool,
 }
 
-/// Takes a payload apart into the envelopes of `max` bytes at most and the larger ones, in their
-/// order.
+/// Takes a payload apart into the envelopes of more than `max` bytes and the others, in their order.
 pub(crate) fn runs_by_size(payload: Payload, max: u32) -> Vec<Run> {
-    let Payload::Batch { body, .. } = payload else {
-        let exceeds = payload.len() > max as usize;
-        return vec![Run { payload, exceeds }];
+    runs(payload, |_, length| length > max as usize)
+}
+
+/// Takes a payload apart into the envelopes that are delivered in some way and the others, in their
+/// order.
+pub(crate) fn runs_by_delivery(payload: Payload, meets: fn(Delivery) -> bool) -> Vec<Run> {
+    runs(payload, |delivery, _| meets(delivery))
+}
+
+fn runs(payload: Payload, meets: impl Fn(Delivery, usize) -> bool) -> Vec<Run> {
+    let body = match payload {
+        Payload::Batch { body, .. } => body,
+        Payload::Single { delivery, ref msg, .. } => {
+            let meets = meets(delivery, msg.len());
+            return vec![Run { payload, meets }];
+        }
+        _ => return vec![Run { payload, meets: false }],
     };
     let mut runs = Vec::new();
     let mut run = Batch::default();
-    let mut exceeds = false;
+    let mut met = false;
     let mut rest = Unpacking { body, at: 0, before: 0 };
     while let Some((head, msg)) = rest.next() {
-        if (head.length > max as usize) != exceeds && !run.is_empty() {
-            runs.push(Run { payload: run.take(), exceeds });
+        let meets = meets(head.delivery, head.length);
+        if meets != met && !run.is_empty() {
+            runs.push(Run { payload: run.take(), meets: met });
         }
-        exceeds = head.length > max as usize;
-        run.append(head.broadcast, head.msg_id, &msg);
+        met = meets;
+        run.append(head, &msg);
     }
     if !run.is_empty() {
-        runs.push(Run { payload: run.take(), exceeds });
+        runs.push(Run { payload: run.take(), meets: met });
     }
     runs
 }
@@ -180,7 +220,7 @@ pub(crate) fn join(batches: impl IntoIterator<Item = Payload>) -> Payload {
     for batch in batches {
         let mut rest = Unpacking { body: batch.into_body(), at: 0, before: 0 };
         while let Some((head, msg)) = rest.next() {
-            joined.append(head.broadcast, head.msg_id, &msg);
+            joined.append(head, &msg);
         }
     }
     joined.take()
@@ -189,16 +229,28 @@ pub(crate) fn join(batches: impl IntoIterator<Item = Payload>) -> Payload {
 /// The envelopes of a payload, one after the other, as slices of its body.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelopes {
-    from: Pid,
-    to: Pid,
+    ends: Ends,
     rest: Rest,
+}
+
+/// Whose envelopes they are.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    from: Pid,
+    session: Session,
+    to: Pid,
+    /// Whether they have come back, to the process that sent them: then they are as that process
+    /// has sent them.
+    returned: bool,
+    /// The process that those are for which are for one only.
+    bound_to: Session,
 }
 
 /// What is left of a payload.
 #[derive(Clone, Debug)]
 enum Rest {
     Batch(Unpacking),
-    Single(Option<(Recipient, i64, Bytes)>),
+    Single(Option<(Recipient, i64, Delivery, Bytes)>),
 }
 
 /// What is left of a batch.
@@ -211,14 +263,36 @@ struct Unpacking {
 }
 
 impl Envelopes {
-    /// The envelopes of a payload that went `from` a server `to` another.
-    pub(crate) fn new(payload: Payload, from: Pid, to: Pid) -> Self {
+    /// The envelopes of a payload that has come `from` a server, and a process of it, `to` this one.
+    pub(crate) fn received(payload: Payload, from: Pid, process: Incarnation, to: Pid) -> Self {
+        let session = Session::of(process);
+        let ends = Ends { from, session, to, returned: false, bound_to: session };
+        Self::new(payload, ends)
+    }
+
+    /// The envelopes of a payload that this server, and this `process` of it, has given up. What was
+    /// for one process only was for that of `bound_to`.
+    pub(crate) fn returned(
+        payload: Payload,
+        own: Pid,
+        process: Incarnation,
+        peer: Pid,
+        bound_to: Option<Incarnation>,
+    ) -> Self {
+        let session = Session::of(process);
+        let bound_to = bound_to.map_or(session, Session::of);
+        Self::new(payload, Ends { from: own, session, to: peer, returned: true, bound_to })
+    }
+
+    fn new(payload: Payload, ends: Ends) -> Self {
         let rest = match payload {
             Payload::Batch { body, .. } => Rest::Batch(Unpacking { body, at: 0, before: 0 }),
-            Payload::Single { to, msg_id, msg } => Rest::Single(Some((to, msg_id, msg))),
+            Payload::Single { to, msg_id, msg, delivery } => {
+                Rest::Single(Some((to, msg_id, delivery, msg)))
+            }
             Payload::Heartbeat | Payload::Goodbye | Payload::Fragment { .. } => Rest::Single(None),
         };
-        Self { from, to, rest }
+        Self { ends, rest }
     }
 }
 
@@ -239,15 +313,17 @@ impl Iterator for Envelopes {
 
     #[inline]
     fn next(&mut self) -> Option<Envelope> {
-        let (to, msg_id, msg) = match &mut self.rest {
+        let Ends { from, session, to: peer, returned, bound_to } = self.ends;
+        let (to, msg_id, delivery, msg) = match &mut self.rest {
             Rest::Batch(unpacking) => {
                 let (head, msg) = unpacking.next()?;
-                let to =
-                    if head.broadcast { Recipient::Broadcast } else { Recipient::Peer(self.to) };
-                (to, head.msg_id, msg)
+                let to = if head.broadcast { Recipient::Broadcast } else { Recipient::Peer(peer) };
+                (to, head.msg_id, head.delivery, msg)
             }
             Rest::Single(single) => single.take()?,
         };
-        Some(Envelope { to, from: self.from, msg_id, msg })
+        let delivery = if returned { delivery } else { Delivery::default() };
+        let session = if delivery.bound { bound_to } else { session };
+        Some(Envelope { to, from, session, msg_id, msg, delivery })
     }
 }

@@ -6,6 +6,7 @@ use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::envelope::Envelope;
+use crate::session::Session;
 
 fn bytes(most: usize) -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..most).prop_map(Bytes::from)
@@ -25,9 +26,22 @@ fn msg_id() -> impl Strategy<Value = i64> {
 }
 
 fn envelopes(from: Pid, to: Pid) -> impl Strategy<Value = Vec<Envelope>> {
-    let envelope = (recipient(to), msg_id(), bytes(40))
-        .prop_map(move |(to, msg_id, msg)| Envelope { to, from, msg_id, msg });
+    let envelope = (recipient(to), msg_id(), bytes(40), any::<(bool, bool)>());
+    let envelope = envelope.prop_map(move |(to, msg_id, msg, (bound, or_return))| {
+        let session = Session::of(process(if bound { 2 } else { 1 }));
+        Envelope { to, from, session, msg_id, msg, delivery: Delivery { bound, or_return } }
+    });
     prop::collection::vec(envelope, 1..20)
+}
+
+fn process(number: u64) -> Incarnation {
+    Incarnation::from_wire(number).unwrap()
+}
+
+/// The envelopes of a payload, which have come back from the second server to the first.
+fn returned(payload: Payload) -> Vec<Envelope> {
+    let (own, peer) = (Pid::new(1), Pid::new(2));
+    Envelopes::returned(payload, own, process(1), peer, Some(process(2))).collect()
 }
 
 fn batch(envelopes: &[Envelope]) -> Payload {
@@ -37,12 +51,13 @@ fn batch(envelopes: &[Envelope]) -> Payload {
 }
 
 fn payload(to: Pid) -> impl Strategy<Value = Payload> {
-    let single = (recipient(to), any::<i64>(), bytes(100))
-        .prop_map(|(to, msg_id, msg)| Payload::Single { to, msg_id, msg });
+    let single = (recipient(to), any::<i64>(), bytes(100)).prop_map(|(to, msg_id, msg)| {
+        Payload::Single { to, msg_id, msg, delivery: Delivery::default() }
+    });
     prop_oneof![
         Just(Payload::Heartbeat),
         Just(Payload::Goodbye),
-        Just(Payload::Batch { envelopes: 0, largest: 0, body: Bytes::new() }),
+        Just(Payload::Batch { envelopes: 0, largest: 0, bound: false, body: Bytes::new() }),
         single,
         envelopes(Pid::new(1), to).prop_map(|envelopes| batch(&envelopes)),
     ]
@@ -98,6 +113,7 @@ prop_compose! {
         max_message in any::<u32>(),
         wants_ack in prop_oneof![Just(false), Just(true)],
         settled in prop_oneof![Just(false), Just(true)],
+        bound in any::<bool>(),
         stamp in any::<u32>(),
         acknowledgement in acknowledgement(),
     ) -> Header {
@@ -114,6 +130,7 @@ prop_compose! {
             wants_ack,
             stamp: Stamp::from_wire(stamp),
             settled,
+            bound,
             acknowledgement,
         }
     }
@@ -144,8 +161,19 @@ proptest! {
     #[test]
     fn envelopes_come_back_in_order(envelopes in envelopes(Pid::new(1), Pid::new(2))) {
         let payload = batch(&envelopes);
-        let back: Vec<_> = Envelopes::new(payload, Pid::new(1), Pid::new(2)).collect();
-        prop_assert_eq!(back, envelopes);
+        let back = returned(payload.clone());
+        prop_assert_eq!(&back, &envelopes);
+        for (back, sent) in back.iter().zip(&envelopes) {
+            prop_assert_eq!((back.session, back.delivery), (sent.session, sent.delivery));
+        }
+        prop_assert_eq!(payload.is_bound(), envelopes.iter().any(|it| it.delivery.is_for_one_process()));
+        // How they were sent is nothing to the one who receives them.
+        let received = Envelopes::received(payload, Pid::new(1), process(3), Pid::new(2));
+        for (received, sent) in received.zip(&envelopes) {
+            prop_assert_eq!(received.session, Session::of(process(3)));
+            prop_assert_eq!(received.delivery, Delivery::default());
+            prop_assert_eq!((received.to, received.msg_id), (sent.to, sent.msg_id));
+        }
     }
 
     #[test]
@@ -190,21 +218,20 @@ proptest! {
 
     #[test]
     fn a_batch_is_taken_apart_by_size(envelopes in envelopes(Pid::new(1), Pid::new(2)), max in 0..40_u32) {
-        let ends = (Pid::new(1), Pid::new(2));
         let runs = runs_by_size(batch(&envelopes), max);
         for (run, next) in runs.iter().zip(&runs[1..]) {
-            prop_assert_ne!(run.exceeds, next.exceeds);
+            prop_assert_ne!(run.meets, next.meets);
         }
         let mut back = Vec::new();
         for run in &runs {
-            let of_run: Vec<_> = Envelopes::new(run.payload.clone(), ends.0, ends.1).collect();
+            let of_run = returned(run.payload.clone());
             prop_assert!(!of_run.is_empty());
-            prop_assert!(of_run.iter().all(|e| (e.msg.len() > max as usize) == run.exceeds));
+            prop_assert!(of_run.iter().all(|e| (e.msg.len() > max as usize) == run.meets));
             back.extend(of_run);
         }
         prop_assert_eq!(&back, &envelopes);
         let small: Vec<_> = envelopes.into_iter().filter(|e| e.msg.len() <= max as usize).collect();
-        let kept = runs.into_iter().filter(|run| !run.exceeds).map(|run| run.payload);
+        let kept = runs.into_iter().filter(|run| !run.meets).map(|run| run.payload);
         prop_assert_eq!(join(kept), batch(&small));
     }
 
@@ -220,7 +247,7 @@ proptest! {
             }
             if let Ok(frame) = decode(&header, body.into()) {
                 let promised = frame.payload.envelopes();
-                let envelopes = Envelopes::new(frame.payload, Pid::new(1), Pid::new(2));
+                let envelopes = Envelopes::received(frame.payload, Pid::new(1), process(1), Pid::new(2));
                 prop_assert_eq!(envelopes.count() as u64, promised);
             }
         }
@@ -285,8 +312,9 @@ fn ids_that_count_up_or_stay_the_same_are_not_sent() {
 
 #[test]
 fn an_id_of_the_unused_kind_is_refused() {
-    assert_eq!(measure_envelopes(&[0b010, 0, 0, 0]), Some((1, 0)));
-    assert_eq!(measure_envelopes(&[0b110, 0, 0, 0]), None);
+    let batch = measure(Bytes::from_static(&[0b010, 0, 0, 0]));
+    assert_eq!(batch.map(|batch| batch.envelopes()), Some(1));
+    assert_eq!(measure(Bytes::from_static(&[0b110, 0, 0, 0])), None);
 }
 
 #[test]
@@ -314,6 +342,7 @@ fn any_header() -> Header {
         max_message: 100,
         wants_ack: false,
         stamp: Stamp::ZERO,
+        bound: false,
         settled: false,
         acknowledgement: Acknowledgement::NONE,
     }

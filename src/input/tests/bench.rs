@@ -177,6 +177,7 @@ pub(super) fn header(sequence: u64) -> Header {
         wants_ack: false,
         stamp: Stamp::ZERO,
         settled: false,
+        bound: false,
         acknowledgement: Acknowledgement::NONE,
     }
 }

@@ -47,12 +47,18 @@ fn header(incarnation: u64, sequence: u64) -> Header {
         wants_ack: false,
         stamp: Stamp::ZERO,
         settled: false,
+        bound: false,
         acknowledgement: Acknowledgement::NONE,
     }
 }
 
 fn batch(sequence: u64) -> Frame {
-    let payload = Payload::Batch { envelopes: 2, largest: 46, body: Bytes::from_static(&[0; 100]) };
+    let payload = Payload::Batch {
+        envelopes: 2,
+        largest: 46,
+        bound: false,
+        body: Bytes::from_static(&[0; 100]),
+    };
     Frame { header: header(PEER, sequence), payload }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Outgoing;
-use crate::frame::{Frame, Intake, Payload};
+use crate::frame::{Frame, Incarnation, Intake, Payload};
 use crate::link::Presence;
 use crate::stats::{PeerState, PeerStats};
 
@@ -43,14 +43,20 @@ impl Outgoing {
         self.heartbeat(false, now)
     }
 
-    /// What was accepted and never acknowledged, in order.
-    pub(crate) fn into_undelivered(self) -> impl Iterator<Item = Payload> {
+    /// What was accepted and never acknowledged, in order, and the process that it is for as far as it
+    /// is for one only.
+    pub(crate) fn into_undelivered(self) -> impl Iterator<Item = (Payload, Option<Incarnation>)> {
         self.queue.into_payloads()
     }
 
     /// How the peer stands, and all that was counted for it.
     pub(crate) fn stats(&self, now: Duration) -> PeerStats {
         PeerStats { pid: self.ends.peer, state: self.state(now), ..self.queue.stats() }
+    }
+
+    /// Whether the peer is heard, and has not left.
+    pub(crate) fn is_up(&self) -> bool {
+        self.peer.presence == Presence::Up
     }
 
     fn state(&self, now: Duration) -> PeerState {

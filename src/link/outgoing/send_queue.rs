@@ -1,6 +1,7 @@
 //! What was accepted for a peer and is not settled yet.
 
-mod too_large;
+mod fairness;
+mod withdrawal;
 
 use std::collections::VecDeque;
 use std::mem;
@@ -8,8 +9,10 @@ use std::mem;
 use bytes::Bytes;
 
 use crate::event::Reason;
-use crate::frame::{Payload, Position, Sequence};
+use crate::frame::{Incarnation, Payload, Position, Sequence};
 use crate::link::FRAME_OVERHEAD;
+pub(crate) use crate::link::outgoing::send_queue::fairness::LaneId;
+use crate::link::outgoing::send_queue::fairness::{Lanes, Tag};
 use crate::stats::{Dropped, PeerStats};
 
 /// The payloads of one stream that are not acknowledged, in order, and the accounts of all there
@@ -22,7 +25,8 @@ use crate::stats::{Dropped, PeerStats};
 ///                       cursor, which a gap sets back to what is acknowledged
 /// ```
 ///
-/// A payload larger than a frame goes out in pieces, as large as a frame is at that time.
+/// A payload larger than a frame goes out in pieces, as large as a frame is at that time. What has
+/// come by several outboxes is queued [in turns](Lanes).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SendQueue {
     payloads: VecDeque<Queued>,
@@ -40,7 +44,11 @@ pub(super) struct SendQueue {
     before_cursor: usize,
     /// Envelopes given up since the last payload was queued.
     missed: u64,
-    dropped: VecDeque<(Payload, Reason)>,
+    dropped: VecDeque<GivenUp>,
+    lanes: Lanes,
+    /// What was acknowledged, for whoever looks at it.
+    #[cfg(test)]
+    acknowledged: Vec<Payload>,
     pub(super) counts: Counts,
 }
 
@@ -68,6 +76,9 @@ struct Queued {
     payload: Payload,
     /// Envelopes given up right before it.
     missed: u64,
+    /// The process that the envelopes are for which are for one only, if there are any.
+    bound_to: Option<Incarnation>,
+    tag: Tag,
 }
 
 impl Queued {
@@ -77,12 +88,23 @@ impl Queued {
     }
 }
 
+/// What is not going to be delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct GivenUp {
+    pub(crate) payload: Payload,
+    pub(crate) reason: Reason,
+    /// The process that the envelopes were for which were for one only.
+    pub(crate) bound_to: Option<Incarnation>,
+}
+
 /// What one frame takes along.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) payload: Payload,
     /// Envelopes given up right before the payload that it is of.
     pub(super) missed: u64,
+    /// Whether only the process that speaks for the peer may have it.
+    pub(super) bound: bool,
 }
 
 impl Piece {
@@ -117,6 +139,9 @@ impl SendQueue {
             before_cursor: 0,
             missed: 0,
             dropped: VecDeque::new(),
+            lanes: Lanes::default(),
+            #[cfg(test)]
+            acknowledged: Vec::new(),
             counts: Counts::default(),
         }
     }
@@ -175,17 +200,59 @@ impl SendQueue {
         Position { sequence: self.base.plus(cursor.index), offset }
     }
 
-    /// Adds a payload at the end.
-    pub(super) fn push(&mut self, payload: Payload) {
-        let queued = Queued { payload, missed: mem::take(&mut self.missed) };
-        self.counts.queued += queued.payload.envelopes();
-        self.counts.window_bytes += queued.bytes();
-        self.payloads.push_back(queued);
+    /// Adds a payload that has come by an outbox. It may overtake what has come by others and was
+    /// not begun to be sent.
+    pub(super) fn push(&mut self, payload: Payload, lane: LaneId, bound_to: Option<Incarnation>) {
+        let tag = self.lanes.tag(lane, payload.len() + FRAME_OVERHEAD);
+        let behind = self.payloads.iter().rev().take_while(|queued| queued.tag > tag).count();
+        let at = (self.payloads.len() - behind).max(self.begun());
+        self.insert(at, payload, tag, bound_to);
     }
 
     /// Adds a payload without envelopes, which tells the peer how many it has missed.
     pub(super) fn push_marker(&mut self) {
-        self.push(marker());
+        self.push_last(marker());
+    }
+
+    /// Says that nothing follows.
+    pub(super) fn push_goodbye(&mut self) {
+        self.push_last(Payload::Goodbye);
+    }
+
+    fn push_last(&mut self, payload: Payload) {
+        let tag = self.payloads.back().map_or(Tag::default(), |last| last.tag);
+        self.insert(self.payloads.len(), payload, tag, None);
+    }
+
+    fn insert(&mut self, at: usize, payload: Payload, tag: Tag, bound_to: Option<Incarnation>) {
+        let bound_to = bound_to.filter(|_| payload.is_bound());
+        // What came by the same outbox may have been given up before something that is overtaken:
+        // better tell it early than late.
+        let overtaken = self.payloads.range_mut(at..).map(|queued| mem::take(&mut queued.missed));
+        let missed = overtaken.sum::<u64>() + mem::take(&mut self.missed);
+        let queued = Queued { payload, missed, bound_to, tag };
+        self.counts.queued += queued.payload.envelopes();
+        self.counts.window_bytes += queued.bytes();
+        self.payloads.insert(at, queued);
+    }
+
+    /// How many payloads were ever begun to be sent.
+    fn begun(&self) -> usize {
+        self.sent.index + usize::from(self.sent.offset > 0)
+    }
+
+    /// Forgets which outbox each payload has come by, and what there was before.
+    #[cfg(test)]
+    pub(super) fn forget_history(&mut self) {
+        self.lanes = Lanes::default();
+        self.payloads.iter_mut().for_each(|queued| queued.tag = Tag::default());
+        self.acknowledged.clear();
+    }
+
+    /// What was acknowledged since the last time, in order.
+    #[cfg(test)]
+    pub(super) fn take_acknowledged(&mut self) -> Vec<Payload> {
+        mem::take(&mut self.acknowledged)
     }
 
     /// What the next piece takes of the window, if it has `max` bytes at most beside its header.
@@ -198,7 +265,9 @@ impl SendQueue {
     pub(super) fn take_next(&mut self, max: usize) -> Option<Piece> {
         let Cursor { index, offset } = self.cursor;
         let queued = self.payloads.get(index)?;
-        let piece = Piece { payload: queued.payload.piece(offset, max), missed: queued.missed };
+        let (missed, bound) = (queued.missed, queued.bound_to.is_some());
+        let piece = Piece { payload: queued.payload.piece(offset, max), missed, bound };
+        self.lanes.advance(queued.tag);
         let envelopes = queued.payload.envelopes();
         let end = offset + piece.payload.len();
         if end < queued.payload.len() {
@@ -277,6 +346,8 @@ impl SendQueue {
         self.counts.window_bytes -= front.bytes();
         self.counts.in_flight -= front.payload.envelopes();
         self.counts.acknowledged += front.payload.envelopes();
+        #[cfg(test)]
+        self.acknowledged.push(front.payload.clone());
         Some(front)
     }
 
@@ -289,39 +360,41 @@ impl SendQueue {
         self.counts.window_bytes = 0;
         self.counts.queued = 0;
         self.counts.in_flight = 0;
-        for queued in mem::take(&mut self.payloads) {
-            self.give_up(queued.payload, Reason::InboxClosed);
+        for Queued { payload, bound_to, .. } in mem::take(&mut self.payloads) {
+            self.give_up(GivenUp { payload, reason: Reason::InboxClosed, bound_to });
         }
     }
 
     /// Gives up what was never queued, and tells the peer with the next frame that it missed this.
-    pub(super) fn miss(&mut self, payload: Payload, reason: Reason) {
-        self.missed += payload.envelopes();
-        self.give_up(payload, reason);
+    pub(super) fn miss(&mut self, given_up: GivenUp) {
+        self.missed += given_up.payload.envelopes();
+        self.give_up(given_up);
     }
 
     /// Gives up a payload: it is to be reported.
-    pub(super) fn give_up(&mut self, payload: Payload, reason: Reason) {
-        let envelopes = payload.envelopes();
+    pub(super) fn give_up(&mut self, given_up: GivenUp) {
+        let envelopes = given_up.payload.envelopes();
         let dropped = &mut self.counts.dropped;
-        match reason {
+        match given_up.reason {
             Reason::TooLarge => dropped.too_large += envelopes,
             Reason::PeerDown => dropped.peer_down += envelopes,
+            Reason::WindowFull => dropped.window_full += envelopes,
+            Reason::Restarted => dropped.restarted += envelopes,
             Reason::InboxClosed | Reason::NoSuchPeer => dropped.inbox_closed += envelopes,
         }
         if envelopes > 0 {
-            self.dropped.push_back((payload, reason));
+            self.dropped.push_back(given_up);
         }
     }
 
     /// What has been given up and is to be reported.
-    pub(super) fn poll_dropped(&mut self) -> Option<(Payload, Reason)> {
+    pub(super) fn poll_dropped(&mut self) -> Option<GivenUp> {
         self.dropped.pop_front()
     }
 
-    /// What is left, in order.
-    pub(super) fn into_payloads(self) -> impl Iterator<Item = Payload> {
-        self.payloads.into_iter().map(|queued| queued.payload)
+    /// What is left, in order, and the process that it is for as far as it is for one only.
+    pub(super) fn into_payloads(self) -> impl Iterator<Item = (Payload, Option<Incarnation>)> {
+        self.payloads.into_iter().map(|queued| (queued.payload, queued.bound_to))
     }
 
     /// The accounts, as the application sees them.
@@ -343,5 +416,5 @@ impl SendQueue {
 
 /// A payload that only says how many envelopes are missing before it.
 fn marker() -> Payload {
-    Payload::Batch { envelopes: 0, largest: 0, body: Bytes::new() }
+    Payload::Batch { envelopes: 0, largest: 0, bound: false, body: Bytes::new() }
 }

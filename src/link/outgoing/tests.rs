@@ -6,7 +6,7 @@ mod fragments;
 use bytes::Bytes;
 
 use super::*;
-use crate::envelope::Pid;
+use crate::envelope::{Delivery, Pid};
 use crate::frame::{ClusterId, Incarnation, Position, Sequence};
 use crate::link::FrameSizes;
 
@@ -36,7 +36,12 @@ fn outgoing() -> Outgoing {
 }
 
 fn batch() -> Payload {
-    Payload::Batch { envelopes: 2, largest: 46, body: Bytes::from_static(&[0; 100]) }
+    Payload::Batch { envelopes: 2, largest: 46, bound: false, body: Bytes::from_static(&[0; 100]) }
+}
+
+/// A payload that found the peer down.
+fn given_up(payload: Payload) -> GivenUp {
+    GivenUp { payload, reason: Reason::PeerDown, bound_to: None }
 }
 
 /// The peer was heard and says it has all before `next`.
@@ -69,8 +74,8 @@ fn sent(outgoing: &mut Outgoing, millis: u64) -> Vec<u64> {
 #[test]
 fn an_acknowledgement_of_what_was_never_sent_is_refused_and_changes_nothing() {
     let mut outgoing = outgoing();
-    outgoing.push(batch());
-    outgoing.push(batch());
+    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None);
     assert_eq!(outgoing.handle_status(&heard(1, 1)), Ok(()));
     // Both are queued, and neither is sent.
     let refused = Err(Rejection::FalseAcknowledgement(Pid::new(2)));
@@ -87,8 +92,8 @@ fn an_acknowledgement_of_what_was_never_sent_is_refused_and_changes_nothing() {
 fn a_gap_is_answered_once_for_each_epoch() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    outgoing.push(batch());
-    outgoing.push(batch());
+    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None);
     assert_eq!(sent(&mut outgoing, 2), [1, 2]);
     let mut gap = heard(3, 1);
     gap.received_ack.nack = Some(outgoing.epoch);
@@ -103,7 +108,7 @@ fn a_peer_that_does_not_confirm_holds_nobody_up_after_the_timeout() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
     while outgoing.room(100, at(2)) == Room::Yes {
-        outgoing.push(batch());
+        outgoing.push(batch(), 0, None);
     }
     assert_eq!(outgoing.stats(at(2)).window_bytes, 4 * (100 + FRAME_OVERHEAD as u64));
     assert_eq!(outgoing.room(100, at(5_000)), Room::Wait);
@@ -120,7 +125,7 @@ fn a_pause_of_this_process_is_not_held_against_the_peer() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
     while outgoing.room(100, at(2)) == Room::Yes {
-        outgoing.push(batch());
+        outgoing.push(batch(), 0, None);
     }
     outgoing.handle_pause(at(60_000));
     assert_eq!(outgoing.room(100, at(65_000)), Room::Wait);
@@ -131,10 +136,10 @@ fn a_pause_of_this_process_is_not_held_against_the_peer() {
 #[test]
 fn the_missed_are_told_with_the_frame_after_them() {
     let mut outgoing = outgoing();
-    outgoing.push(batch());
-    outgoing.refuse(batch(), Reason::PeerDown);
-    outgoing.push(batch());
-    outgoing.refuse(batch(), Reason::PeerDown);
+    outgoing.push(batch(), 0, None);
+    outgoing.refuse(given_up(batch()));
+    outgoing.push(batch(), 0, None);
+    outgoing.refuse(given_up(batch()));
     outgoing.handle_status(&heard(1, 1)).unwrap();
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
     let told: Vec<_> =
@@ -147,8 +152,8 @@ fn the_missed_are_told_with_the_frame_after_them() {
 #[test]
 fn the_missed_are_told_when_there_is_room_for_it() {
     let mut outgoing = outgoing();
-    (0..4).for_each(|_| outgoing.push(batch()));
-    outgoing.refuse(batch(), Reason::PeerDown);
+    (0..4).for_each(|_| outgoing.push(batch(), 0, None));
+    outgoing.refuse(given_up(batch()));
     outgoing.handle_status(&heard(1, 1)).unwrap();
     assert_eq!(sent(&mut outgoing, 2), [1, 2, 3, 4]);
     outgoing.handle_status(&heard(3, 2)).unwrap();
@@ -158,8 +163,8 @@ fn the_missed_are_told_when_there_is_room_for_it() {
 #[test]
 fn what_is_in_flight_is_sent_again_at_once_when_it_may_be_lost() {
     let mut outgoing = outgoing();
-    outgoing.push(batch());
-    outgoing.push(batch());
+    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None);
     outgoing.handle_status(&heard(1, 1)).unwrap();
     assert_eq!(sent(&mut outgoing, 1), [1, 2]);
     // Another process speaks for the peer.
@@ -186,7 +191,7 @@ fn only_a_heartbeat_of_its_own_asks_for_an_acknowledgement() {
     };
     outgoing.handle_status(&heard(1, 1)).unwrap();
     assert_eq!(wants_ack(&mut outgoing, 1), Some(false));
-    outgoing.push(batch());
+    outgoing.push(batch(), 0, None);
     assert_eq!(sent(&mut outgoing, 2), [1]);
     assert_eq!(wants_ack(&mut outgoing, 151), None);
     assert_eq!(wants_ack(&mut outgoing, 152), Some(true));
@@ -200,19 +205,22 @@ fn only_a_heartbeat_of_its_own_asks_for_an_acknowledgement() {
 fn a_peer_that_has_ended_is_sent_nothing_and_holds_nobody_up() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    outgoing.push(batch());
+    outgoing.push(batch(), 0, None);
     let mut ended = heard(2, 1);
     ended.received_ack.intake = outgoing.clone().last_words(at(2)).header.acknowledgement.intake;
     outgoing.handle_status(&ended).unwrap();
     let dropped = std::iter::from_fn(|| outgoing.poll_dropped());
-    assert_eq!(dropped.collect::<Vec<_>>(), [(batch(), Reason::InboxClosed)]);
+    assert_eq!(
+        dropped.collect::<Vec<_>>(),
+        [GivenUp { reason: Reason::InboxClosed, ..given_up(batch()) }]
+    );
     assert_eq!(outgoing.room(1, at(3)), Room::Refuse(Reason::InboxClosed));
     assert_eq!(outgoing.poll_transmit(at(10_000)), None);
     assert_eq!(outgoing.poll_timeout(at(10_000)), None);
     // Until another process speaks for it.
     let other = PeerStatus { incarnation: Incarnation::from_wire(PEER + 1), ..heard(10_001, 1) };
     outgoing.handle_status(&other).unwrap();
-    outgoing.push(batch());
+    outgoing.push(batch(), 0, None);
     assert_eq!(sent(&mut outgoing, 10_002), [2]);
 }
 
@@ -237,7 +245,7 @@ fn the_last_words_for_the_process_before_silence_nobody() {
 fn an_acknowledgement_is_asked_for_each_quarter_of_the_congestion_window_and_at_its_end() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    (0..4).for_each(|_| outgoing.push(batch()));
+    (0..4).for_each(|_| outgoing.push(batch(), 0, None));
     outgoing.say_goodbye();
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
     let asks: Vec<bool> = frames.map(|frame| frame.header.wants_ack).collect();

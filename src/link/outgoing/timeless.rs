@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::send_queue::Counts;
 use super::{CongestionWindow, Outgoing, Peer};
-use crate::frame::Incarnation;
+use crate::frame::{Incarnation, Payload};
 use crate::link::PeerStatus;
 
 impl Outgoing {
@@ -17,8 +17,14 @@ impl Outgoing {
         self.up_since = now;
         self.congestion = CongestionWindow::new(self.limits.frames, self.limits.window);
         self.probe.handle_progress(now);
+        self.queue.forget_history();
         let Counts { queued, in_flight, window_bytes, .. } = self.queue.counts;
         self.queue.counts = Counts { queued, in_flight, window_bytes, ..Counts::default() };
+    }
+
+    /// What was acknowledged since the last time, in order.
+    pub(crate) fn take_acknowledged(&mut self) -> Vec<Payload> {
+        self.queue.take_acknowledged()
     }
 
     /// How often it has gone back to resend, and once more.

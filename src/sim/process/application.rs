@@ -1,22 +1,32 @@
 //! What the application of a process does, which holds the channels.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::{END_SLACK, NEVER, Process};
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Pid, Recipient};
 use crate::event::{Event, Reason, Rejection};
+use crate::frame::Incarnation;
 use crate::server::Mailbox;
+use crate::server::outboxes::Outboxes;
+use crate::session::Session;
 use crate::sim::audit::Audit;
-use crate::sim::message::{self, Record};
+use crate::sim::message::{self, Record, Wish};
 use crate::sim::plan::{LINGER, Plan, up_to};
 use crate::sim::world::Surroundings;
 
 /// What the application holds, and does.
 pub(in crate::sim) struct Application {
     pub(in crate::sim) outbox: Option<Sender<Envelope>>,
+    /// Opens further ones, each for one peer; and those it has opened, with their numbers.
+    outboxes: Outboxes,
+    further: Vec<(Pid, u32, Sender<Envelope>)>,
+    opened: u32,
+    /// The process of each peer that it has heard last.
+    sessions: BTreeMap<Pid, Session>,
     pub(in crate::sim) inbox: Option<Receiver<Envelope>>,
     pub(super) stop: Option<Sender<Infallible>>,
     events: Receiver<Event>,
@@ -40,12 +50,17 @@ pub(in crate::sim) struct Application {
 impl Application {
     pub(super) fn new(
         mailbox: Mailbox,
+        outboxes: Outboxes,
         stop: Sender<Infallible>,
         events: Receiver<Event>,
         now: Duration,
     ) -> Self {
         Self {
             outbox: Some(mailbox.outbox),
+            outboxes,
+            further: Vec::new(),
+            opened: 0,
+            sessions: BTreeMap::new(),
             inbox: Some(mailbox.inbox),
             stop: Some(stop),
             events,
@@ -58,6 +73,11 @@ impl Application {
             ignores_inbox: false,
             chats: 0,
         }
+    }
+
+    /// Whether it has ever had more than one outbox.
+    pub(super) fn has_further(&self) -> bool {
+        self.opened > 0
     }
 
     /// How many envelopes have entered its inbox.
@@ -87,7 +107,9 @@ impl Process {
                 }
                 Event::Undeliverable { peer, envelope, reason } => {
                     let own = envelope.msg.len() > self.limits.max_message as usize;
-                    world.audit.give_up(peer, Record::of(&envelope), reason, own);
+                    let speaker = self.feedback.speakers.get(&peer).copied().flatten();
+                    let whose = (peer, speaker);
+                    world.audit.give_up(whose, Record::of(&envelope), reason, own);
                 }
                 Event::Rejected { reason: Rejection::Conflict(_), .. } => {}
                 // It was for the one before, which took larger messages.
@@ -106,6 +128,8 @@ impl Process {
             let record = Record::of(&envelope);
             assert!(message::is_for(&envelope, self.pid), "{} got {envelope:?}", self.id);
             self.standings.check_writer(envelope.from, record.writer);
+            assert_eq!(envelope.session.process().map(Incarnation::to_wire), Some(record.writer));
+            self.app.sessions.insert(envelope.from, envelope.session);
             audit.enter((self.id, self.pid), record);
         }
     }
@@ -135,7 +159,7 @@ impl Process {
                 self.read(usize::MAX, world.audit);
             }
             let writes = std::mem::take(&mut self.app.chats) + u32::from(self.app.unsent.is_some());
-            return (0..writes).for_each(|_| self.write(world, plan.servers));
+            return (0..writes).for_each(|_| self.write(world, plan));
         }
         self.read(world.rng.usize(..plan.inbox.max(8) * 2), world.audit);
         let writes = match &self.app.outbox {
@@ -144,29 +168,89 @@ impl Process {
             _ => 0,
         };
         for _ in 0..writes {
-            self.write(world, plan.servers);
+            self.write(world, plan);
         }
     }
 
     /// The application puts an envelope in the outbox, or keeps it until there is room.
-    pub(in crate::sim) fn write(&mut self, world: &mut Surroundings<'_>, servers: u32) {
+    pub(in crate::sim) fn write(&mut self, world: &mut Surroundings<'_>, plan: &Plan) {
+        let free = self.app.outbox.is_some() && self.app.unsent.is_none();
+        if free && plan.lanes && world.rng.bool() {
+            return self.write_aside(world, plan);
+        }
         let Some(outbox) = &self.app.outbox else { return };
-        let serial = self.app.written;
-        let envelope = self.app.unsent.take().unwrap_or_else(|| {
-            let record = Record { writer: self.id, serial };
-            message::draw(world.rng, record, self.pid, servers, self.limits.max_message)
-        });
+        let envelope = match self.app.unsent.take() {
+            Some(envelope) => envelope,
+            None => self.draw(world, plan),
+        };
         match outbox.try_send(envelope.clone()) {
             Ok(()) => {
-                self.app.written += 1;
                 let peers = self.ways.iter().map(|way| way.peer);
-                for peer in peers.filter(|peer| message::is_for(&envelope, *peer)) {
-                    world.audit.put(peer, Record { writer: self.id, serial });
-                }
+                let peers: Vec<_> =
+                    peers.filter(|peer| message::is_for(&envelope, *peer)).collect();
+                self.note_put(&envelope, &peers, 0, world);
             }
             Err(TrySendError::Full(envelope)) => self.app.unsent = Some(envelope),
             // The server is shutting down.
             Err(TrySendError::Disconnected(_)) => self.app.outbox = None,
+        }
+    }
+
+    /// It puts an envelope in one of its further outboxes, or opens or closes one. What finds no
+    /// room there is not written.
+    fn write_aside(&mut self, world: &mut Surroundings<'_>, plan: &Plan) {
+        let app = &mut self.app;
+        if app.further.len() < 4 && world.rng.u32(..4) == 0 {
+            let place = world.rng.usize(..self.ways.len());
+            app.opened += 1;
+            let outbox = app.outboxes.open(place);
+            return app.further.push((self.ways[place].peer, app.opened, outbox));
+        }
+        if app.further.is_empty() {
+            return;
+        }
+        let at = world.rng.usize(..app.further.len());
+        if world.rng.u32(..20) == 0 {
+            app.further.remove(at);
+            return self.notice_end();
+        }
+        let envelope = self.draw(world, plan);
+        let (peer, lane, outbox) = &self.app.further[at];
+        let (peer, lane) = (*peer, *lane);
+        if outbox.try_send(envelope.clone()).is_ok() {
+            // Whom it says it is for does not matter.
+            self.note_put(&envelope, &[peer], lane, world);
+        }
+    }
+
+    fn draw(&self, world: &mut Surroundings<'_>, plan: &Plan) -> Envelope {
+        let record = Record { writer: self.id, serial: self.app.written };
+        let largest = self.limits.max_message;
+        let envelope = message::draw(world.rng, record, self.pid, plan.servers, largest);
+        let heard = match envelope.to {
+            Recipient::Peer(peer) => self.app.sessions.get(&peer),
+            Recipient::Broadcast => self.app.sessions.values().next(),
+        };
+        let wish = match (world.rng.u32(..4), heard) {
+            _ if !plan.picky => Wish::None,
+            (0, _) => Wish::OrReturn,
+            (1, Some(session)) => Wish::ForSession(*session),
+            _ => Wish::None,
+        };
+        wish.apply(envelope)
+    }
+
+    fn note_put(
+        &mut self,
+        envelope: &Envelope,
+        peers: &[Pid],
+        lane: u32,
+        world: &mut Surroundings<'_>,
+    ) {
+        let record = Record { writer: self.id, serial: self.app.written };
+        self.app.written += 1;
+        for peer in peers {
+            world.audit.put(*peer, record, lane, Wish::of(envelope));
         }
     }
 
@@ -185,6 +269,7 @@ impl Process {
     /// The application has nothing more to say.
     pub(in crate::sim) fn leave(&mut self) {
         self.app.outbox = None;
+        self.app.further.clear();
         self.app.unsent = None;
         self.lingered.get_or_insert(Duration::ZERO);
         self.notice_end();
@@ -205,7 +290,8 @@ impl Process {
 
     /// How many envelopes wait to be taken from the application.
     pub(in crate::sim) fn unsent(&self) -> usize {
-        let waiting = self.app.outbox.as_ref().map_or(0, Sender::len);
+        let further = self.app.further.iter().map(|(.., outbox)| outbox.len());
+        let waiting = self.app.outbox.as_ref().map_or(0, Sender::len) + further.sum::<usize>();
         waiting + usize::from(self.app.outbox.is_some() && self.app.unsent.is_some())
     }
 }

@@ -1,6 +1,7 @@
 //! What comes in pieces.
 
 use super::*;
+use crate::envelope::Delivery;
 use crate::envelope::Recipient;
 use crate::frame::{Whole, WholeKind};
 use crate::wire::Batch;
@@ -9,7 +10,12 @@ use crate::wire::Batch;
 const TEXT: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ12345678";
 
 fn single(msg: &'static [u8]) -> Payload {
-    Payload::Single { to: Recipient::Broadcast, msg_id: 7, msg: Bytes::from_static(msg) }
+    Payload::Single {
+        to: Recipient::Broadcast,
+        msg_id: 7,
+        msg: Bytes::from_static(msg),
+        delivery: Delivery::default(),
+    }
 }
 
 fn frame(position: (u64, u32), payload: Payload) -> Frame {

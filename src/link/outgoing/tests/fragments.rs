@@ -12,7 +12,12 @@ fn outgoing_in_pieces() -> Outgoing {
 }
 
 fn single(bytes: usize) -> Payload {
-    Payload::Single { to: Recipient::Broadcast, msg_id: 0, msg: Bytes::from(vec![7; bytes]) }
+    Payload::Single {
+        to: Recipient::Broadcast,
+        msg_id: 0,
+        msg: Bytes::from(vec![7; bytes]),
+        delivery: Delivery::default(),
+    }
 }
 
 /// A peer that takes large messages has all before this.
@@ -37,7 +42,7 @@ fn pieces(outgoing: &mut Outgoing, millis: u64) -> Vec<(u64, u32, usize)> {
 fn a_large_payload_goes_out_as_the_window_has_room() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(650));
+    outgoing.push(single(650), 0, None);
     let first = [0, 100, 200, 300, 400].map(|offset| (1, offset, 100));
     assert_eq!(pieces(&mut outgoing, 2), first);
     let stats = outgoing.stats(at(2));
@@ -55,7 +60,7 @@ fn a_large_payload_goes_out_as_the_window_has_room() {
 fn after_a_break_it_goes_on_from_what_the_peer_has() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(650));
+    outgoing.push(single(650), 0, None);
     pieces(&mut outgoing, 2);
     outgoing.handle_status(&has(3, 1, 200)).unwrap();
     pieces(&mut outgoing, 4);
@@ -75,7 +80,7 @@ fn after_a_break_it_goes_on_from_what_the_peer_has() {
 fn another_process_gets_it_from_the_beginning() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(650));
+    outgoing.push(single(650), 0, None);
     pieces(&mut outgoing, 2);
     outgoing.handle_status(&has(3, 1, 200)).unwrap();
     let other = Incarnation::from_wire(PEER + 1);
@@ -87,7 +92,7 @@ fn another_process_gets_it_from_the_beginning() {
 fn a_peer_cannot_have_more_of_a_payload_than_was_sent() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(650));
+    outgoing.push(single(650), 0, None);
     pieces(&mut outgoing, 2);
     let refused = Err(Rejection::FalseAcknowledgement(Pid::new(2)));
     assert_eq!(outgoing.handle_status(&has(3, 1, 501)), refused);
@@ -98,7 +103,7 @@ fn a_peer_cannot_have_more_of_a_payload_than_was_sent() {
 fn what_may_be_lost_is_asked_for_soon_and_less_and_less_often() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(650));
+    outgoing.push(single(650), 0, None);
     pieces(&mut outgoing, 2);
     let mut asked = Vec::new();
     for _ in 0..4 {
@@ -116,7 +121,9 @@ fn what_may_be_lost_is_asked_for_soon_and_less_and_less_often() {
 
 /// The messages of a payload, by their lengths.
 fn lengths(payload: Payload) -> Vec<usize> {
-    Envelopes::new(payload, Pid::new(1), Pid::new(2)).map(|envelope| envelope.msg.len()).collect()
+    Envelopes::received(payload, Pid::new(1), Incarnation::from_wire(1).unwrap(), Pid::new(2))
+        .map(|envelope| envelope.msg.len())
+        .collect()
 }
 
 #[test]
@@ -129,17 +136,17 @@ fn of_a_batch_only_what_the_peer_does_not_take_comes_back() {
         batch.take()
     };
     let mut outgoing = outgoing();
-    outgoing.push(batch());
+    outgoing.push(batch(), 0, None);
     // The peer is heard, and takes 100 bytes.
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    outgoing.push(batch());
+    outgoing.push(batch(), 0, None);
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
     let sent: Vec<_> = frames.map(|frame| (frame.header.missed, lengths(frame.payload))).collect();
     let once = [(0, vec![10]), (2, vec![20]), (1, vec![])];
     let again = [(0, vec![10]), (2, vec![20]), (1, vec![])];
     assert_eq!(sent, [once, again].concat());
     let dropped = std::iter::from_fn(|| outgoing.poll_dropped());
-    let dropped: Vec<_> = dropped.map(|(payload, _)| lengths(payload)).collect();
+    let dropped: Vec<_> = dropped.map(|given_up| lengths(given_up.payload)).collect();
     assert_eq!(dropped, [vec![101, 102], vec![103], vec![101, 102], vec![103]]);
     let stats = outgoing.stats(at(2));
     assert_eq!((stats.accepted, stats.in_flight, stats.dropped.too_large), (10, 4, 6));
@@ -153,8 +160,8 @@ fn a_process_that_takes_less_gets_the_rest_of_what_was_on_its_way() {
     }
     let mut outgoing = outgoing();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(batch.take());
-    outgoing.push(single(300));
+    outgoing.push(batch.take(), 0, None);
+    outgoing.push(single(300), 0, None);
     assert_eq!(sent(&mut outgoing, 2), [1, 2]);
     let other = Incarnation::from_wire(PEER + 1);
     outgoing.handle_status(&PeerStatus { incarnation: other, ..heard(3, 1) }).unwrap();

@@ -1,0 +1,76 @@
+//! In which order the outboxes of a server share the way to one peer.
+
+/// An outbox, by its number.
+pub(crate) type LaneId = u32;
+
+/// The start tag of a payload, in bytes of virtual time: the smaller one goes first.
+pub(super) type Tag = u64;
+
+/// How many lanes are remembered before those are forgotten that have nothing queued.
+const REMEMBERED: usize = 8;
+
+/// Start-time fair queueing (Goyal, Vin and Cheng, 1996): what comes by one outbox stays in order,
+/// and outboxes that have something to send share the way by bytes. So a message that comes by an
+/// idle outbox is next, whatever else is queued, and a stream of them takes no more than its share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Lanes {
+    /// The start tag of what was begun to be sent last.
+    now: Tag,
+    /// For each lane, where what it was given last ends.
+    ends: Vec<(LaneId, Tag)>,
+}
+
+impl Lanes {
+    /// The start tag of a payload of so many bytes.
+    pub(super) fn tag(&mut self, lane: LaneId, bytes: usize) -> Tag {
+        let bytes = bytes as Tag;
+        if let Some((_, end)) = self.ends.iter_mut().find(|(known, _)| *known == lane) {
+            let start = self.now.max(*end);
+            *end = start + bytes;
+            return start;
+        }
+        if self.ends.len() >= REMEMBERED {
+            let now = self.now;
+            self.ends.retain(|(_, end)| *end > now);
+        }
+        self.ends.push((lane, self.now + bytes));
+        self.now
+    }
+
+    /// A payload with this tag is sent.
+    pub(super) fn advance(&mut self, tag: Tag) {
+        self.now = self.now.max(tag);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_share_by_bytes_and_one_that_was_idle_is_next() {
+        let mut lanes = Lanes::default();
+        let large: Vec<_> = (0..4).map(|_| lanes.tag(0, 1_000)).collect();
+        assert_eq!(large, [0, 1_000, 2_000, 3_000]);
+        // Ten small ones take the time of one large one.
+        let small: Vec<_> = (0..10).map(|_| lanes.tag(1, 100)).collect();
+        assert_eq!((small[0], small[9]), (0, 900));
+        lanes.advance(2_000);
+        assert_eq!(lanes.tag(1, 100), 2_000, "what it did not use before is no credit");
+        assert_eq!(lanes.tag(0, 1_000), 4_000);
+        lanes.advance(1_000);
+        assert_eq!(lanes.tag(2, 1), 2_000, "what is sent again does not set the time back");
+    }
+
+    #[test]
+    fn lanes_that_have_nothing_queued_are_forgotten() {
+        let mut lanes = Lanes::default();
+        for lane in 0..100 {
+            let tag = lanes.tag(lane, 10);
+            lanes.advance(tag + 10);
+        }
+        assert!(lanes.ends.len() <= REMEMBERED);
+        let many: Vec<_> = (0..20).map(|lane| lanes.tag(lane, 10)).collect();
+        assert!(many.iter().all(|tag| *tag == lanes.now) && lanes.ends.len() >= 20);
+    }
+}

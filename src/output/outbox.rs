@@ -1,0 +1,94 @@
+//! The ends of the outboxes that the output thread holds.
+
+use std::collections::VecDeque;
+
+use crossbeam_channel::{Receiver, TryRecvError, never};
+
+use crate::envelope::Envelope;
+use crate::link::LaneId;
+
+/// An outbox, seen from the side that empties it.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    envelopes: Receiver<Envelope>,
+    /// The peer that all of it is for, as a place among the peers; else whom each says.
+    pub(super) peer: Option<usize>,
+    pub(super) lane: LaneId,
+    /// What was taken out and has to wait.
+    deferred: VecDeque<Envelope>,
+    /// What room the first of it waits for, if it does.
+    pub(super) waits_for: Option<Needed>,
+    has_ended: bool,
+}
+
+/// How much room an envelope needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needed {
+    /// That of a batch.
+    Batch,
+    Bytes(usize),
+}
+
+impl Outbox {
+    pub(crate) fn new(envelopes: Receiver<Envelope>, peer: Option<usize>, lane: LaneId) -> Self {
+        let deferred = VecDeque::new();
+        Self { envelopes, peer, lane, deferred, waits_for: None, has_ended: false }
+    }
+
+    /// The next envelope, if there is one.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<Envelope> {
+        if let Some(envelope) = self.deferred.pop_front() {
+            return Some(envelope);
+        }
+        match self.envelopes.try_recv() {
+            Ok(envelope) => Some(envelope),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                self.has_ended = true;
+                None
+            }
+        }
+    }
+
+    /// Puts back what was taken out last.
+    pub(super) fn put_back(&mut self, envelope: Envelope) {
+        self.deferred.push_front(envelope);
+    }
+
+    /// The first envelope of those that wait.
+    pub(super) fn first_deferred(&self) -> Option<&Envelope> {
+        self.deferred.front()
+    }
+
+    pub(super) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// Whether all its senders are gone, and all that they sent is taken.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Closes it. What it holds now is still to be sent; who goes on sending must not keep it open.
+    pub(super) fn close(&mut self) {
+        let held = self.envelopes.len();
+        self.deferred.extend(self.envelopes.try_iter().take(held));
+        self.envelopes = never();
+    }
+
+    /// Takes out all that waits.
+    pub(super) fn take_deferred(&mut self) -> VecDeque<Envelope> {
+        std::mem::take(&mut self.deferred)
+    }
+
+    /// Where the next envelope comes from, if none waits.
+    pub(super) fn source(&self) -> Option<&Receiver<Envelope>> {
+        self.deferred.is_empty().then_some(&self.envelopes)
+    }
+
+    /// How many envelopes it holds, of how many.
+    pub(super) fn fill(&self) -> (usize, usize) {
+        (self.envelopes.len(), self.envelopes.capacity().unwrap_or_default())
+    }
+}
