@@ -40,9 +40,8 @@ pub(crate) struct Header {
     pub(crate) stamp: Stamp,
     /// Whether all that the sender sent is acknowledged, its goodbye too.
     pub(crate) settled: bool,
-    /// Whether only the process takes the payload of which the acknowledgement speaks.
-    pub(crate) bound: bool,
-    /// What the sender says about the other direction.
+    /// What the sender says about the other direction. The payload is only for the process of which
+    /// it speaks.
     pub(crate) acknowledgement: Acknowledgement,
 }
 

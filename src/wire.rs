@@ -8,7 +8,7 @@
 //! | 0 | 3 | `rcl`, the magic |
 //! | 3 | 1 | version, 2 |
 //! | 4 | 1 | kind: 0 heartbeat, 1 batch, 2 single, 3 goodbye |
-//! | 5 | 1 | flags: 1 acknowledgement wanted, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended, 32 bound: only the process that the acknowledgement speaks of takes the payload |
+//! | 5 | 1 | flags: 1 acknowledgement wanted, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended |
 //! | 6 | 2 | zero |
 //! | 8 | 8 | cluster: FNV-1a of its name, zero for none |
 //! | 16 | 4 | from, a pid |
@@ -20,7 +20,7 @@
 //! | 52 | 4 | envelopes in a batch, else zero |
 //! | 56 | 8 | envelopes given up right before this frame |
 //! | 64 | 8 | `msg_id` of a single, else zero |
-//! | 72 | 8 | acknowledgement: of which incarnation, zero for none |
+//! | 72 | 8 | acknowledgement: of which incarnation, zero for none; the payload is for that one only |
 //! | 80 | 8 | acknowledgement: the next sequence expected |
 //! | 88 | 4 | acknowledgement: negative: the epoch in which a gap was seen, zero for none |
 //! | 92 | 4 | acknowledgement: milliseconds of silence, all ones if never heard |
@@ -68,9 +68,7 @@ const FLAG_SETTLED: u8 = 2;
 const FLAG_BROADCAST: u8 = 4;
 const FLAG_CLOSED: u8 = 8;
 const FLAG_ENDED: u8 = 16;
-const FLAG_BOUND: u8 = 32;
-const ALL_FLAGS: u8 =
-    FLAG_ACK_WANTED | FLAG_SETTLED | FLAG_BROADCAST | FLAG_CLOSED | FLAG_ENDED | FLAG_BOUND;
+const ALL_FLAGS: u8 = FLAG_ACK_WANTED | FLAG_SETTLED | FLAG_BROADCAST | FLAG_CLOSED | FLAG_ENDED;
 
 /// Why bytes are not a frame.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -141,13 +139,12 @@ pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_L
 fn flags(header: &Header) -> u8 {
     let wants_ack = if header.wants_ack { FLAG_ACK_WANTED } else { 0 };
     let settled = if header.settled { FLAG_SETTLED } else { 0 };
-    let bound = if header.bound { FLAG_BOUND } else { 0 };
     let intake = match header.acknowledgement.intake {
         Intake::Open => 0,
         Intake::Closed => FLAG_CLOSED,
         Intake::Ended => FLAG_ENDED,
     };
-    wants_ack | settled | bound | intake
+    wants_ack | settled | intake
 }
 
 fn broadcast_flag(to: Recipient) -> u8 {
@@ -221,7 +218,6 @@ fn decode_rest(mut input: &[u8], kind: u8, flags: u8, body: Bytes) -> Result<Fra
         wants_ack: flags & FLAG_ACK_WANTED != 0,
         stamp,
         settled: flags & FLAG_SETTLED != 0,
-        bound: flags & FLAG_BOUND != 0,
         acknowledgement,
     };
     Ok(Frame { header, payload })

@@ -218,16 +218,20 @@ impl Incoming {
     /// Takes the payload if it is its turn.
     fn sort(&mut self, header: &Header, payload: Payload, now: Duration) -> Result<(), Rejection> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
+        let heartbeat = matches!(payload, Payload::Heartbeat);
+        if !heartbeat && header.acknowledgement.of != Some(self.ends.incarnation) {
+            // It is for the process before this one, which may have had some of it. The peer sends it
+            // again, or takes it back, once it knows of this one.
+            return Ok(());
+        }
         stream.skip_to(header.base);
         if header.position > stream.expected {
-            let news = matches!(payload, Payload::Heartbeat) || stream.nack != Some(header.epoch);
+            let news = heartbeat || stream.nack != Some(header.epoch);
             self.note_gap(header, news);
-        } else if matches!(payload, Payload::Heartbeat) {
+        } else if heartbeat {
             stream.nack = None;
         } else if stream.has(header, &payload) {
             self.acknowledge_by(now + ACKNOWLEDGE_WITHIN);
-        } else if header.bound && header.acknowledgement.of != Some(self.ends.incarnation) {
-            // It is for the process before this one. The peer takes it back once it knows of this.
         } else if exceeds(&payload, self.limits.max_message) {
             return Err(Rejection::TooLarge(self.ends.peer));
         } else if self.intake == Intake::Open || matches!(payload, Payload::Goodbye) {

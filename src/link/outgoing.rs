@@ -321,7 +321,7 @@ impl Outgoing {
             self.unasked = 0;
             self.congestion.on_send(header.position, self.queue.flight(), now);
         }
-        let header = Header { missed: piece.missed, bound: piece.bound, wants_ack, ..header };
+        let header = Header { missed: piece.missed, wants_ack, ..header };
         Some(Frame { header, payload: piece.payload })
     }
 
@@ -358,7 +358,6 @@ impl Outgoing {
             wants_ack: false,
             stamp: Stamp::new(now),
             settled: self.is_settled(),
-            bound: false,
             acknowledgement: Acknowledgement {
                 silence: heard.map_or(Silence::NEVER_HEARD, Silence::new),
                 ..self.ack_to_send

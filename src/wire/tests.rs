@@ -113,7 +113,6 @@ prop_compose! {
         max_message in any::<u32>(),
         wants_ack in prop_oneof![Just(false), Just(true)],
         settled in prop_oneof![Just(false), Just(true)],
-        bound in any::<bool>(),
         stamp in any::<u32>(),
         acknowledgement in acknowledgement(),
     ) -> Header {
@@ -130,7 +129,6 @@ prop_compose! {
             wants_ack,
             stamp: Stamp::from_wire(stamp),
             settled,
-            bound,
             acknowledgement,
         }
     }
@@ -342,7 +340,6 @@ fn any_header() -> Header {
         max_message: 100,
         wants_ack: false,
         stamp: Stamp::ZERO,
-        bound: false,
         settled: false,
         acknowledgement: Acknowledgement::NONE,
     }

@@ -177,8 +177,8 @@ pub(super) fn header(sequence: u64) -> Header {
         wants_ack: false,
         stamp: Stamp::ZERO,
         settled: false,
-        bound: false,
-        acknowledgement: Acknowledgement::NONE,
+        // Of the receiver.
+        acknowledgement: Acknowledgement { of: Incarnation::from_wire(7), ..Acknowledgement::NONE },
     }
 }
 

@@ -47,8 +47,8 @@ fn header(incarnation: u64, sequence: u64) -> Header {
         wants_ack: false,
         stamp: Stamp::ZERO,
         settled: false,
-        bound: false,
-        acknowledgement: Acknowledgement::NONE,
+        // Of the receiver.
+        acknowledgement: Acknowledgement { of: Incarnation::from_wire(7), ..Acknowledgement::NONE },
     }
 }
 

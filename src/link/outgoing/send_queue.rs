@@ -103,8 +103,6 @@ pub(super) struct Piece {
     pub(super) payload: Payload,
     /// Envelopes given up right before the payload that it is of.
     pub(super) missed: u64,
-    /// Whether only the process that speaks for the peer may have it.
-    pub(super) bound: bool,
 }
 
 impl Piece {
@@ -265,8 +263,7 @@ impl SendQueue {
     pub(super) fn take_next(&mut self, max: usize) -> Option<Piece> {
         let Cursor { index, offset } = self.cursor;
         let queued = self.payloads.get(index)?;
-        let (missed, bound) = (queued.missed, queued.bound_to.is_some());
-        let piece = Piece { payload: queued.payload.piece(offset, max), missed, bound };
+        let piece = Piece { payload: queued.payload.piece(offset, max), missed: queued.missed };
         self.lanes.advance(queued.tag);
         let envelopes = queued.payload.envelopes();
         let end = offset + piece.payload.len();
