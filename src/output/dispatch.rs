@@ -130,7 +130,8 @@ impl Output {
             } else if peer.is_too_late_for(envelope) {
                 peer.link.refuse(GivenUp { payload, reason: Reason::Restarted, bound_to });
             } else {
-                peer.push_bound(payload, lane, bound_to, now);
+                let room = peer.link.room(msg.len(), now);
+                peer.push(payload, lane, bound_to, room, now);
             }
         }
     }
@@ -144,7 +145,12 @@ impl Output {
     }
 
     pub(super) fn flush(&mut self, lane: LaneId, now: Duration) {
-        let peers = &mut self.setup.peers;
-        self.packer.flush(|at, payload| peers[at].push(payload, lane, now));
+        let (peers, rooms) = (&mut self.setup.peers, &self.rooms);
+        self.packer.flush(|at, payload| {
+            // Whether there was room when it was gathered: what waits for nobody is not to find
+            // some where others have to wait.
+            let bound_to = peers[at].link.speaker();
+            peers[at].push(payload, lane, bound_to, rooms[at], now);
+        });
     }
 }

@@ -35,20 +35,15 @@ impl PeerSender {
     }
 
     /// Takes a payload from one of the outboxes: to be sent if there is room for it, else to be
-    /// reported. What is for one process only is for the one that speaks for the peer.
-    pub(crate) fn push(&mut self, payload: Payload, lane: LaneId, now: Duration) {
-        self.push_bound(payload, lane, self.link.speaker(), now);
-    }
-
-    /// The same for another process, as far as the payload is for one only.
-    pub(crate) fn push_bound(
+    /// reported. What is for one process only is for that of `bound_to`.
+    pub(crate) fn push(
         &mut self,
         payload: Payload,
         lane: LaneId,
         bound_to: Option<Incarnation>,
+        room: Room,
         now: Duration,
     ) {
-        let room = self.link.room(payload.len(), now);
         let there = self.link.has_listener(now);
         if !payload.is_bound() || there && room == Room::Yes {
             return self.push_waiting(payload, lane, bound_to, room);

@@ -1,0 +1,346 @@
+//! Nobody waits for somebody else's peer: outboxes of single peers, envelopes that wait for nobody,
+//! envelopes for one process, and what is told of those that hold an outbox up.
+
+mod support;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use raft_cluster::{
+    Builder, Envelope, Event, Mailbox, PeerStats, Pid, Reason, Recipient, Sender, Server, Session,
+};
+use support::load::{assert_accounted, await_stats};
+use support::mesh::Mesh;
+use support::process::{Process, Role, Status, play};
+use support::proxy::Mode;
+use support::waits::poll;
+use support::{
+    BOUND, Cluster, Transport, assert_ends, await_all_up, await_event, join, receive, shut_down,
+};
+
+const ONE: Pid = Pid::new(1);
+const TWO: Pid = Pid::new(2);
+const THREE: Pid = Pid::new(3);
+
+const WINDOW: usize = 256 * 1024;
+const HEARTBEAT: Duration = Duration::from_millis(50);
+
+#[test]
+#[ignore = "it is what the other tests start as a process of its own"]
+fn a_server_of_its_own() {
+    play();
+}
+
+fn small(builder: Builder<'_>) -> Builder<'_> {
+    builder
+        .idle_timeout(None)
+        .heartbeat(HEARTBEAT)
+        .window(WINDOW)
+        .inbox_capacity(16)
+        .outbox_capacity(8)
+        .linger(Duration::from_millis(100))
+}
+
+/// Three servers that have heard each other.
+fn start_three(cluster: &Cluster) -> [(Mailbox, Server); 3] {
+    let start = |pid: &Pid| small(Server::builder(&cluster.config, *pid)).start().unwrap();
+    let servers: Vec<_> = cluster.config.pids().iter().map(start).collect();
+    servers.iter().for_each(|(_, server)| await_all_up(server));
+    servers.try_into().ok().unwrap()
+}
+
+fn stats(server: &Server, pid: Pid) -> PeerStats {
+    server.stats_of(pid).unwrap()
+}
+
+/// Puts messages for a peer into its outbox until that takes no more, and holds it up.
+fn fill(server: &Server, outbox: &Sender<Envelope>, peer: Pid) -> i64 {
+    let mut id = 0;
+    let envelope = |id| Envelope::to(peer, vec![0; 4_096]).with_id(id);
+    while outbox.send_timeout(envelope(id), HEARTBEAT * 4).is_ok() {
+        id += 1;
+    }
+    await_event(server.events(), &Event::Stalled(peer));
+    id
+}
+
+/// The next envelope that comes back, with its id.
+fn next_undeliverable(server: &Server) -> (Pid, i64, Reason) {
+    loop {
+        let event = server.events().recv_timeout(BOUND).expect("something comes back");
+        if let Event::Undeliverable { peer, envelope, reason, .. } = event {
+            return (peer, envelope.msg_id, reason);
+        }
+    }
+}
+
+#[test]
+fn who_takes_nothing_holds_up_its_own_outbox_and_nobody_elses() {
+    let cluster = Cluster::new(3, Transport::Tcp);
+    let [(one, server_one), (two, server_two), (three, server_three)] = start_three(&cluster);
+    assert!(server_one.outbox_to(ONE).is_none() && server_one.outbox_to(Pid::new(9)).is_none());
+    let to_three = server_one.outbox_to(THREE).unwrap();
+    // Server 3 reads nothing.
+    let filled = fill(&server_one, &to_three, THREE);
+    for id in 0..10_000 {
+        one.outbox.send_timeout(Envelope::to(TWO, "past it").with_id(id), BOUND).unwrap();
+        assert_eq!(receive(&two).msg_id, id);
+    }
+    // What does not wait for server 3 comes back from it, and gets to server 2.
+    for id in 0..100 {
+        let envelope = Envelope::broadcast("now or never").with_id(id).or_return();
+        one.outbox.send_timeout(envelope, BOUND).unwrap();
+        assert_eq!(receive(&two).msg_id, id);
+        assert_eq!(next_undeliverable(&server_one), (THREE, id, Reason::WindowFull));
+    }
+    // Neither does its outbox to server 2, nor do the others'.
+    let to_two = server_one.outbox_to(TWO).unwrap();
+    to_two.send_timeout(Envelope::to(TWO, "by another way"), BOUND).unwrap();
+    assert_eq!(receive(&two).msg, "by another way");
+    two.outbox.send_timeout(Envelope::to(ONE, "back"), BOUND).unwrap();
+    assert_eq!(receive(&one).msg, "back");
+    let blocked = stats(&server_one, THREE).blocked;
+    assert!(blocked >= HEARTBEAT && stats(&server_one, TWO).blocked == Duration::ZERO);
+    // Server 3 reads again: it gets what waited, in order.
+    for id in 0..filled {
+        assert_eq!(receive(&three).msg_id, id);
+    }
+    await_event(server_one.events(), &Event::Flowing(THREE));
+    assert_eq!(stats(&server_one, THREE).dropped.window_full, 100);
+    assert_accounted(&server_one.stats());
+    drop((one, two, three, to_two, to_three));
+    assert_eq!(shut_down(server_one).undelivered(), 100);
+    shut_down(server_two);
+    shut_down(server_three);
+}
+
+#[test]
+fn the_one_outbox_is_held_up_by_those_it_has_something_for() {
+    let cluster = Cluster::new(3, Transport::Ipc);
+    let [(one, server_one), (two, server_two), (three, server_three)] = start_three(&cluster);
+    let filled = fill(&server_one, &one.outbox, THREE);
+    // Behind an envelope that waits, one that would not waits too.
+    assert!(one.outbox.try_send(Envelope::to(TWO, "behind").or_return()).is_err());
+    assert!(two.inbox.is_empty());
+    // It goes on with what server 3 takes.
+    thread::scope(|scope| {
+        scope.spawn(|| (0..filled).for_each(|_| drop(receive(&three))));
+        one.outbox.send_timeout(Envelope::to(TWO, "behind").or_return(), BOUND).unwrap();
+        assert_eq!(receive(&two).msg, "behind");
+    });
+    drop((one, two, three));
+    shut_down(server_one);
+    shut_down(server_two);
+    shut_down(server_three);
+}
+
+#[test]
+fn what_waits_for_nobody_comes_back_at_once_from_those_who_are_not_there() {
+    let cluster = Cluster::new(3, Transport::Tcp);
+    let (one, server_one) = cluster.start(1);
+    let (two, server_two) = cluster.start(2);
+    poll("server 2", || server_one.stats_of(TWO), |peer| peer.unwrap().state.to_string() == "up");
+    let start = Instant::now();
+    for id in 0..1_000 {
+        let envelope = Envelope::broadcast("a heartbeat").with_id(id).or_return();
+        one.outbox.send_timeout(envelope, BOUND).unwrap();
+        assert_eq!(receive(&two).msg_id, id);
+        assert_eq!(next_undeliverable(&server_one), (THREE, id, Reason::PeerDown));
+    }
+    assert!(start.elapsed() < BOUND);
+    // A later process of the peer never gets it.
+    one.outbox.send(Envelope::broadcast("to all, whenever they come").with_id(7)).unwrap();
+    let (three, server_three) = cluster.start(3);
+    assert_eq!(receive(&three).msg_id, 7);
+    drop((one, two, three));
+    assert!(!shut_down(server_one).all_acknowledged());
+    shut_down(server_two);
+    shut_down(server_three);
+}
+
+fn role(cluster: &Cluster, generation: u32) -> Role {
+    let config = cluster.text.clone();
+    let peer_timeout = Duration::from_secs(5);
+    Role { config, pid: TWO.as_u32(), generation, window: WINDOW, peer_timeout }
+}
+
+/// The next message of this generation, and what it says.
+fn hear(mailbox: &Mailbox, generation: u32) -> (Envelope, Status) {
+    loop {
+        let envelope = receive(mailbox);
+        let status: Status = envelope.parse_json().unwrap();
+        if status.generation == generation {
+            return (envelope, status);
+        }
+    }
+}
+
+#[test]
+fn an_answer_to_a_process_that_died_comes_back_and_its_successor_never_gets_it() {
+    let cluster = Cluster::new(2, Transport::Tcp);
+    let (one, server_one) = small(Server::builder(&cluster.config, ONE)).start().unwrap();
+    let mut question: Option<Envelope> = None;
+    for generation in 1..=20 {
+        let process = Process::start(&role(&cluster, generation));
+        let (envelope, _) = hear(&one, generation);
+        assert_ne!(envelope.session, server_one.session());
+        if let Some(old) = question.replace(envelope.clone()) {
+            assert_ne!(old.session, envelope.session);
+            one.outbox.send_timeout(old.reply("too late"), BOUND).unwrap();
+            let (_, id, reason) = next_undeliverable(&server_one);
+            assert_eq!((id, reason), (old.msg_id, Reason::Restarted));
+        }
+        // What came as the first word of a process can be answered at once, and arrives.
+        one.outbox.send_timeout(envelope.reply("in time").with_id(0), BOUND).unwrap();
+        let heard = |(_, status): &(Envelope, Status)| status.received == 1;
+        let (_, status) = poll("the answer", || hear(&one, generation), heard);
+        assert_eq!((status.first, status.wrong), (Some(0), 0));
+        process.kill();
+    }
+    assert_accounted(&server_one.stats());
+}
+
+#[test]
+fn what_waits_for_nobody_and_was_on_its_way_to_a_process_that_died_comes_back() {
+    const MESSAGES: i64 = 100;
+    let cluster = Cluster::new(2, Transport::Tcp);
+    let (one, server_one) = Server::builder(&cluster.config, ONE)
+        .idle_timeout(None)
+        .heartbeat(HEARTBEAT)
+        .inbox_capacity(1 << 16)
+        .start()
+        .unwrap();
+    let process = Process::start(&role(&cluster, 1));
+    let (first, _) = hear(&one, 1);
+    process.signal(Signal::SIGSTOP);
+    for id in 0..MESSAGES {
+        let size = if id % 10 == 0 { 20_000 } else { 100 };
+        let envelope = Envelope::to(TWO, vec![0; size]).with_id(id).or_return();
+        one.outbox.send_timeout(envelope, BOUND).unwrap();
+    }
+    let envelope = Envelope::to(TWO, "whoever comes").with_id(MESSAGES);
+    one.outbox.send_timeout(envelope, BOUND).unwrap();
+    let bound = Envelope::to(TWO, "for that one").with_id(MESSAGES + 1);
+    one.outbox.send_timeout(bound.for_session(first.session), BOUND).unwrap();
+    await_stats(&server_one, 2, |peer| peer.accepted == MESSAGES as u64 + 2);
+    process.kill();
+    let _successor = Process::start(&role(&cluster, 2));
+    for id in (0..MESSAGES).chain([MESSAGES + 1]) {
+        let (_, back, reason) = next_undeliverable(&server_one);
+        assert_eq!((back, reason), (id, Reason::Restarted));
+    }
+    // The successor gets what was for any process, and nothing else.
+    let one_came = |(_, status): &(Envelope, Status)| status.received == 1;
+    let (_, status) = poll("the one message", || hear(&one, 2), one_came);
+    assert_eq!((status.first, status.wrong), (Some(MESSAGES as u64), 0));
+    let stats = stats(&server_one, TWO);
+    assert_eq!((stats.dropped.restarted, stats.acknowledged), (MESSAGES as u64 + 1, 1));
+    assert_accounted(&server_one.stats());
+}
+
+#[test]
+fn a_session_that_never_was_gets_nothing() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let (one, server_one) = cluster.start(1);
+    let (two, server_two) = cluster.start(2);
+    await_all_up(&server_one);
+    one.outbox.send(Envelope::to(TWO, "").for_session(Session::default())).unwrap();
+    one.outbox.send(Envelope::to(TWO, "").with_id(1).for_session(server_one.session())).unwrap();
+    for id in 0..2 {
+        assert_eq!(next_undeliverable(&server_one), (TWO, id, Reason::Restarted));
+    }
+    one.outbox.send(Envelope::broadcast("right").for_session(server_two.session())).unwrap();
+    let envelope = receive(&two);
+    assert_eq!((envelope.session, &envelope.msg[..]), (server_one.session(), &b"right"[..]));
+    assert_eq!(envelope.to, Recipient::Broadcast);
+    drop((one, two));
+    join(server_one);
+    join(server_two);
+}
+
+#[test]
+fn the_server_ends_when_the_last_of_its_outboxes_is_gone() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let (one, server_one) = cluster.start(1);
+    let (two, server_two) = cluster.start(2);
+    await_all_up(&server_one);
+    let further = server_one.outbox_to(TWO).unwrap();
+    let another = server_one.outbox_to(TWO).unwrap();
+    drop((one.outbox, two.outbox));
+    // Whom it says it is for does not matter.
+    further.send(Envelope::broadcast("first")).unwrap();
+    assert_eq!(receive_from(&two.inbox).to, Recipient::Peer(TWO));
+    drop(further);
+    another.send(Envelope::to(Pid::new(77), "last")).unwrap();
+    assert_eq!(receive_from(&two.inbox).msg, "last");
+    drop(another);
+    assert_ends(&two.inbox);
+    assert_ends(&one.inbox);
+    // Who asks for one after that gets one that is closed.
+    let late = server_two.outbox_to(ONE).unwrap();
+    let closed =
+        || late.try_send(Envelope::to(ONE, "")).is_err_and(|error| error.is_disconnected());
+    poll("the late outbox to be closed", closed, |closed| *closed);
+    assert!(join(server_one).all_acknowledged());
+    drop(late);
+    shut_down(server_two);
+}
+
+fn receive_from(inbox: &raft_cluster::Receiver<Envelope>) -> Envelope {
+    inbox.recv_timeout(BOUND).expect("an envelope comes in")
+}
+
+/// A small message that comes by an outbox of its own overtakes what is not on its way yet.
+#[test]
+fn a_small_message_overtakes_a_stream_of_large_ones_to_the_same_peer() {
+    const LARGE: usize = 1 << 20;
+    let mesh = Mesh::new(2, Transport::Tcp, 3);
+    let start = |pid| mesh.builder(pid).window(64 << 20).start().unwrap();
+    let ((one, server_one), (two, server_two)) = (start(1), start(2));
+    await_all_up(&server_one);
+    let small = server_one.outbox_to(TWO).unwrap();
+    // The line stands still, and what is put in before it moves again can only wait.
+    mesh.set(1, 2, &Mode::Stall);
+    for id in 0..20 {
+        one.outbox.send_timeout(Envelope::to(TWO, vec![0; LARGE]).with_id(id), BOUND).unwrap();
+    }
+    await_stats(&server_one, 2, |peer| peer.queued > 5);
+    small.send_timeout(Envelope::to(TWO, "small").with_id(-1), BOUND).unwrap();
+    await_stats(&server_one, 2, |peer| peer.accepted == 21);
+    mesh.set(1, 2, &Mode::Pass);
+    let ids: Vec<_> = (0..21).map(|_| receive(&two).msg_id).collect();
+    let place = ids.iter().position(|id| *id == -1).unwrap();
+    assert!(place < 15, "the small message came after {place} large ones");
+    assert!(ids.iter().filter(|id| **id >= 0).copied().eq(0..20), "{ids:?}");
+    drop((one, two, small));
+    shut_down(server_one);
+    shut_down(server_two);
+}
+
+/// However much comes by one outbox, the others have their share of the way.
+#[test]
+fn no_outbox_starves_another() {
+    let cluster = Cluster::new(2, Transport::Tcp);
+    let (one, server_one) = cluster.start(1);
+    let (two, server_two) = cluster.start(2);
+    await_all_up(&server_one);
+    let outboxes: Vec<_> = (0..4).map(|_| server_one.outbox_to(TWO).unwrap()).collect();
+    let sizes = [10, 1_000, 50_000, 1_000_000];
+    let mut bytes = [0; 4];
+    thread::scope(|scope| {
+        for (id, (outbox, size)) in outboxes.into_iter().zip(sizes).enumerate() {
+            let envelope = Envelope::to(TWO, vec![0; size]).with_id(id as i64);
+            // It ends with the inbox of server 2.
+            scope.spawn(move || while outbox.send(envelope.clone()).is_ok() {});
+        }
+        while bytes.iter().any(|bytes| *bytes < 20_000_000) {
+            let envelope = receive(&two);
+            bytes[envelope.msg_id as usize] += envelope.msg.len().max(500);
+        }
+        drop(two);
+        shut_down(server_one);
+    });
+    drop(one);
+    shut_down(server_two);
+}
