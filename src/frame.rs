@@ -32,6 +32,9 @@ pub(crate) struct Header {
     pub(crate) epoch: Epoch,
     /// Envelopes that were given up right before this frame.
     pub(crate) missed: u64,
+    /// How much has come before this frame of a payload that is broken off here, in bytes, or zero.
+    /// It goes on later, where it was.
+    pub(crate) suspends: u32,
     /// The largest message that the sending server takes, in bytes.
     pub(crate) max_message: u32,
     /// Whether the sender asks for an immediate acknowledgement.

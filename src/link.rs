@@ -35,6 +35,10 @@ use crate::frame::{Acknowledgement, ClusterId, Incarnation};
 /// for free.
 pub(crate) const FRAME_OVERHEAD: usize = 128;
 
+/// How large a payload is at most that comes in between the frames of a larger one, in bytes. It is
+/// what the peer has to hold besides.
+pub(crate) const MAX_INTERJECTION: usize = 256 << 10;
+
 /// Who speaks to whom on a link, as this server sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ends {

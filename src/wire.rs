@@ -30,6 +30,7 @@
 //! | 108 | 4 | length of the payload in bytes, of a heartbeat zero |
 //! | 112 | 4 | when it was sent, in microseconds by the sender's clock |
 //! | 116 | 4 | acknowledgement: how long the last frame that wanted one took, in microseconds |
+//! | 120 | 4 | how many bytes have come of the payload before, if it is broken off here, else zero |
 //!
 //! The body of a single is its message; the body of a batch is described in [`batch`]. A frame whose
 //! body is shorter than its payload is a fragment of it.
@@ -50,7 +51,7 @@ pub(crate) use batch::{
 };
 
 /// The header's length in bytes.
-pub(crate) const HEADER_LEN: usize = 120;
+pub(crate) const HEADER_LEN: usize = 124;
 
 /// The largest message that the format can hold, in bytes.
 pub(crate) const MAX_MESSAGE: usize = (u32::MAX >> 1) as usize;
@@ -133,6 +134,7 @@ pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_L
     out.put_u32_le(len);
     out.put_u32_le(header.stamp.to_wire());
     out.put_u32_le(ack.delay.to_wire());
+    out.put_u32_le(header.suspends);
     bytes
 }
 
@@ -197,6 +199,7 @@ fn decode_rest(mut input: &[u8], kind: u8, flags: u8, body: Bytes) -> Result<Fra
     let len = input.get_u32_le();
     let stamp = Stamp::from_wire(input.get_u32_le());
     let delay = Stamp::from_wire(input.get_u32_le());
+    let suspends = input.get_u32_le();
     if base > sequence {
         return Err(field("base"));
     }
@@ -214,6 +217,7 @@ fn decode_rest(mut input: &[u8], kind: u8, flags: u8, body: Bytes) -> Result<Fra
         base,
         epoch,
         missed,
+        suspends,
         max_message,
         wants_ack: flags & FLAG_ACK_WANTED != 0,
         stamp,

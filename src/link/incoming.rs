@@ -225,7 +225,7 @@ impl Incoming {
             return Ok(());
         }
         stream.skip_to(header.base);
-        if header.position > stream.expected {
+        if stream.misses_some_before(header, &payload) {
             let news = heartbeat || stream.nack != Some(header.epoch);
             self.note_gap(header, news);
         } else if heartbeat {

@@ -16,7 +16,9 @@ use crate::link::outgoing::congestion::CongestionWindow;
 use crate::link::outgoing::peer::Peer;
 use crate::link::outgoing::probe::Probe;
 use crate::link::outgoing::send_queue::SendQueue;
-use crate::link::{AckTiming, Ends, FRAME_OVERHEAD, Limits, PeerStatus, Presence};
+use crate::link::{
+    AckTiming, Ends, FRAME_OVERHEAD, Limits, MAX_INTERJECTION, PeerStatus, Presence,
+};
 use crate::wire::{Run, runs_by_size};
 pub(crate) use send_queue::{GivenUp, LaneId};
 
@@ -131,15 +133,21 @@ impl Outgoing {
         debug_assert!(!self.goodbye_queued);
         self.queue.counts.accepted += payload.envelopes();
         if payload.largest() <= self.peer.max_message {
-            return self.queue.push(payload, lane, bound_to);
+            return self.queue_up(payload, lane, bound_to);
         }
         for Run { payload, meets: exceeds } in runs_by_size(payload, self.peer.max_message) {
             if exceeds {
                 self.queue.miss(GivenUp { payload, reason: Reason::TooLarge, bound_to });
             } else {
-                self.queue.push(payload, lane, bound_to);
+                self.queue_up(payload, lane, bound_to);
             }
         }
+    }
+
+    fn queue_up(&mut self, payload: Payload, lane: LaneId, bound_to: Option<Incarnation>) {
+        // What takes no longer than a batch may come in between the frames of a larger message.
+        let short = payload.len() <= self.congestion.max_batch().min(MAX_INTERJECTION);
+        self.queue.push(payload, lane, bound_to, short);
     }
 
     /// Accepts a payload that is not going to be sent.
@@ -354,6 +362,7 @@ impl Outgoing {
             base: self.queue.base(),
             epoch: self.epoch,
             missed: 0,
+            suspends: self.queue.suspends(),
             max_message: self.limits.max_message,
             wants_ack: false,
             stamp: Stamp::new(now),

@@ -173,6 +173,7 @@ pub(super) fn header(sequence: u64) -> Header {
         base: Sequence::FIRST,
         epoch: Epoch::FIRST,
         missed: 0,
+        suspends: 0,
         max_message: 1_000,
         wants_ack: false,
         stamp: Stamp::ZERO,

@@ -7,20 +7,22 @@ use crate::wire;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Assembly {
     whole: Whole,
-    /// Envelopes that the peer gave up right before this payload.
-    missed: u64,
     body: Vec<u8>,
 }
 
 impl Assembly {
-    pub(super) fn new(whole: Whole, missed: u64) -> Self {
-        Self { whole, missed, body: Vec::new() }
+    pub(super) fn new(whole: Whole) -> Self {
+        Self { whole, body: Vec::new() }
     }
 
-    /// Whether a frame is of this payload. It may be of one that took its place, when what was too
-    /// large for a new process was given up.
-    pub(super) fn is_of(&self, whole: Whole, missed: u64) -> bool {
-        (self.whole, self.missed) == (whole, missed)
+    /// Whether a frame is of this payload, as far as it says.
+    pub(super) fn is_of(&self, whole: Whole) -> bool {
+        self.whole == whole
+    }
+
+    /// How many bytes have come.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.body.len()).unwrap_or(u32::MAX)
     }
 
     /// Adds a fragment, of which some may have come before. Returns how many bytes are there now.
@@ -29,7 +31,7 @@ impl Assembly {
         let fresh = fragment.get(known..).unwrap_or_default();
         self.reserve(fresh.len());
         self.body.extend_from_slice(fresh);
-        u32::try_from(self.body.len()).unwrap_or(u32::MAX)
+        self.len()
     }
 
     /// Memory grows with what has come, not with what is promised, and not beyond that.

@@ -8,7 +8,7 @@ use crate::frame::{
     WholeKind,
 };
 use crate::link::incoming::assembly::Assembly;
-use crate::link::{FRAME_OVERHEAD, Limits};
+use crate::link::{FRAME_OVERHEAD, Limits, MAX_INTERJECTION};
 
 /// The largest batch that is taken, in bytes, whatever the largest message is: more than any server
 /// gathers.
@@ -28,6 +28,8 @@ pub(super) struct Stream {
     pub(super) arrivals: VecDeque<Arrival>,
     /// The payload of which some has come.
     assembly: Option<Assembly>,
+    /// One that was broken off, and goes on later.
+    suspended: Option<Assembly>,
     /// What the arrivals cost, in bytes.
     pub(super) bytes: usize,
     /// How many envelopes of the first arrival have entered the inbox.
@@ -104,6 +106,7 @@ impl Stream {
             overflow: None,
             arrivals: VecDeque::new(),
             assembly: None,
+            suspended: None,
             bytes: 0,
             entered,
             received_ack: header.acknowledgement,
@@ -124,6 +127,7 @@ impl Stream {
         self.expected = Position::start_of(self.next().sequence);
         self.arrivals.clear();
         self.assembly = None;
+        self.suspended = None;
         self.bytes = 0;
         self.entered = 0;
         self.nack = None;
@@ -141,7 +145,34 @@ impl Stream {
         if self.expected.sequence < base {
             self.expected = Position::start_of(base);
             self.assembly = None;
+            self.suspended = None;
         }
+    }
+
+    /// Whether something is to come before this frame that has not.
+    pub(super) fn misses_some_before(&self, header: &Header, payload: &Payload) -> bool {
+        let known = self.is_broken_off_by(header) || self.is_resumed_by(header, payload);
+        header.position > self.expected && !known
+    }
+
+    /// Whether the payload of which some has come is broken off by this frame, and all has come
+    /// that was to come before.
+    fn is_broken_off_by(&self, header: &Header) -> bool {
+        let Position { sequence, offset } = self.expected;
+        let here = offset > 0 && header.suspends == offset;
+        here && header.position == Position::start_of(sequence.next()) && self.suspended.is_none()
+    }
+
+    /// Whether a payload that was broken off goes on with this frame, or after this heartbeat.
+    fn is_resumed_by(&self, header: &Header, payload: &Payload) -> bool {
+        let Some(suspended) = &self.suspended else { return false };
+        let is_of_it = match payload {
+            Payload::Fragment { whole, .. } => suspended.is_of(*whole),
+            _ => matches!(payload, Payload::Heartbeat),
+        };
+        let Position { sequence, offset } = header.position;
+        let is_next = offset > 0 && Position::start_of(sequence) == self.expected;
+        is_of_it && is_next && offset <= suspended.len()
     }
 
     /// Whether all of the frame has come before.
@@ -152,17 +183,24 @@ impl Stream {
         }
         let Payload::Fragment { whole, body } = payload else { return false };
         let end = offset as usize + body.len();
-        end <= self.expected.offset as usize && self.goes_on(header, *whole)
+        end <= self.expected.offset as usize && self.goes_on(*whole)
     }
 
     /// Whether a fragment of this whole is of the payload of which some has come.
-    fn goes_on(&self, header: &Header, whole: Whole) -> bool {
-        self.assembly.as_ref().is_some_and(|assembly| assembly.is_of(whole, header.missed))
+    fn goes_on(&self, whole: Whole) -> bool {
+        self.assembly.as_ref().is_some_and(|assembly| assembly.is_of(whole))
     }
 
     /// Takes a frame that goes on where the last one ended, if there is room for its payload: a
     /// peer has one window, and one payload of any size.
     pub(super) fn take(&mut self, header: &Header, payload: Payload, limits: &Limits) -> Taken {
+        if self.is_broken_off_by(header) {
+            self.suspended = self.assembly.take();
+            self.expected = header.position;
+        } else if self.is_resumed_by(header, &payload) {
+            self.assembly = self.suspended.take();
+            self.expected.offset = self.assembly.as_ref().map_or(0, Assembly::len);
+        }
         match payload {
             Payload::Fragment { whole, body } => self.take_fragment(header, whole, &body, limits),
             whole if !self.has_room(whole.len(), limits.window) => {
@@ -179,17 +217,22 @@ impl Stream {
         body: &[u8],
         limits: &Limits,
     ) -> Taken {
-        if !self.goes_on(header, whole) {
+        if !self.goes_on(whole) {
             self.assembly = None;
             self.expected.offset = 0;
             if header.position.offset > 0 {
                 return Taken::Gap;
             }
+            // A message that was broken off may begin anew, but nothing else that is large.
+            let _ = self.suspended.take_if(|suspended| suspended.is_of(whole));
+            if self.suspended.is_some() && whole.len as usize > MAX_INTERJECTION {
+                return Taken::Malformed;
+            }
             if !self.has_room(whole.len as usize, limits.window) {
                 return self.turn_away(header, whole.len as usize);
             }
         }
-        let assembly = self.assembly.get_or_insert_with(|| Assembly::new(whole, header.missed));
+        let assembly = self.assembly.get_or_insert_with(|| Assembly::new(whole));
         self.expected.offset = assembly.append(header.position.offset, body);
         self.nack = None;
         if self.expected.offset < whole.len {

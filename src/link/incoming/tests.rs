@@ -43,6 +43,7 @@ fn header(incarnation: u64, sequence: u64) -> Header {
         base: Sequence::FIRST,
         epoch: Epoch::FIRST,
         missed: 0,
+        suspends: 0,
         max_message: 100,
         wants_ack: false,
         stamp: Stamp::ZERO,

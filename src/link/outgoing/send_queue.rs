@@ -1,6 +1,7 @@
 //! What was accepted for a peer and is not settled yet.
 
 mod fairness;
+mod suspension;
 mod withdrawal;
 
 use std::collections::VecDeque;
@@ -79,12 +80,45 @@ struct Queued {
     /// The process that the envelopes are for which are for one only, if there are any.
     bound_to: Option<Incarnation>,
     tag: Tag,
+    /// The part of the payload that has this place in the stream, in bytes: all of it, unless it was
+    /// broken off.
+    start: usize,
+    end: usize,
+    /// How much of a payload is broken off before this one, in bytes, or zero.
+    suspends: u32,
+    /// Whether its envelopes count as sent.
+    counted: bool,
 }
 
 impl Queued {
+    fn new(payload: Payload, missed: u64, bound_to: Option<Incarnation>, tag: Tag) -> Self {
+        let bound_to = bound_to.filter(|_| payload.is_bound());
+        let end = payload.len();
+        Self { payload, missed, bound_to, tag, start: 0, end, suspends: 0, counted: false }
+    }
+
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
     /// What it takes of the window.
     fn bytes(&self) -> usize {
-        self.payload.len() + FRAME_OVERHEAD
+        self.len() + FRAME_OVERHEAD
+    }
+
+    /// How much of it the peer can say to have without having taken its place, in bytes.
+    fn most_in_part(&self) -> usize {
+        if self.is_broken_off() { self.len() } else { self.len().saturating_sub(1) }
+    }
+
+    /// Whether the payload goes on at a later place.
+    fn is_broken_off(&self) -> bool {
+        self.end < self.payload.len()
+    }
+
+    /// How many envelopes are there with it.
+    fn envelopes(&self) -> u64 {
+        if self.is_broken_off() { 0 } else { self.payload.envelopes() }
     }
 }
 
@@ -194,17 +228,28 @@ impl SendQueue {
     }
 
     fn position(&self, cursor: Cursor) -> Position {
-        let offset = u32::try_from(cursor.offset).unwrap_or(u32::MAX);
+        let start = self.payloads.get(cursor.index).map_or(0, |queued| queued.start);
+        let offset = u32::try_from(start + cursor.offset).unwrap_or(u32::MAX);
         Position { sequence: self.base.plus(cursor.index), offset }
     }
 
     /// Adds a payload that has come by an outbox. It may overtake what has come by others and was
-    /// not begun to be sent.
-    pub(super) fn push(&mut self, payload: Payload, lane: LaneId, bound_to: Option<Incarnation>) {
+    /// not begun to be sent, and if it is `short`, what is left of a message that was.
+    pub(super) fn push(
+        &mut self,
+        payload: Payload,
+        lane: LaneId,
+        bound_to: Option<Incarnation>,
+        short: bool,
+    ) {
         let tag = self.lanes.tag(lane, payload.len() + FRAME_OVERHEAD);
-        let behind = self.payloads.iter().rev().take_while(|queued| queued.tag > tag).count();
-        let at = (self.payloads.len() - behind).max(self.begun());
-        self.insert(at, payload, tag, bound_to);
+        let comes_later = |queued: &&Queued| queued.tag + queued.start as Tag > tag;
+        let behind = self.payloads.iter().rev().take_while(comes_later).count();
+        let at = self.payloads.len() - behind;
+        let begun = self.begun();
+        let suspends = if short && at <= begun { self.break_off(tag) } else { 0 };
+        let queued = Queued { suspends, ..Queued::new(payload, 0, bound_to, tag) };
+        self.insert(at.max(self.begun()), queued);
     }
 
     /// Adds a payload without envelopes, which tells the peer how many it has missed.
@@ -219,17 +264,15 @@ impl SendQueue {
 
     fn push_last(&mut self, payload: Payload) {
         let tag = self.payloads.back().map_or(Tag::default(), |last| last.tag);
-        self.insert(self.payloads.len(), payload, tag, None);
+        self.insert(self.payloads.len(), Queued::new(payload, 0, None, tag));
     }
 
-    fn insert(&mut self, at: usize, payload: Payload, tag: Tag, bound_to: Option<Incarnation>) {
-        let bound_to = bound_to.filter(|_| payload.is_bound());
+    fn insert(&mut self, at: usize, mut queued: Queued) {
         // What came by the same outbox may have been given up before something that is overtaken:
         // better tell it early than late.
         let overtaken = self.payloads.range_mut(at..).map(|queued| mem::take(&mut queued.missed));
-        let missed = overtaken.sum::<u64>() + mem::take(&mut self.missed);
-        let queued = Queued { payload, missed, bound_to, tag };
-        self.counts.queued += queued.payload.envelopes();
+        queued.missed = overtaken.sum::<u64>() + mem::take(&mut self.missed);
+        self.counts.queued += queued.envelopes();
         self.counts.window_bytes += queued.bytes();
         self.payloads.insert(at, queued);
     }
@@ -256,52 +299,64 @@ impl SendQueue {
     /// What the next piece takes of the window, if it has `max` bytes at most beside its header.
     pub(super) fn next_bytes(&self, max: usize) -> Option<usize> {
         let queued = self.payloads.get(self.cursor.index)?;
-        Some((queued.payload.len() - self.cursor.offset).min(max) + FRAME_OVERHEAD)
+        Some((queued.len() - self.cursor.offset).min(max) + FRAME_OVERHEAD)
     }
 
     /// The next piece to send, of `max` bytes at most, which counts as sent from here on.
     pub(super) fn take_next(&mut self, max: usize) -> Option<Piece> {
         let Cursor { index, offset } = self.cursor;
         let queued = self.payloads.get(index)?;
-        let piece = Piece { payload: queued.payload.piece(offset, max), missed: queued.missed };
-        self.lanes.advance(queued.tag);
-        let envelopes = queued.payload.envelopes();
-        let end = offset + piece.payload.len();
-        if end < queued.payload.len() {
+        let missed = queued.missed;
+        let start = queued.start + offset;
+        let payload = queued.payload.piece(start, max.min(queued.end - start));
+        self.lanes.advance(queued.tag + start as Tag);
+        let end = offset + payload.len();
+        if end < queued.len() {
             self.cursor.offset = end;
         } else {
             self.before_cursor += queued.bytes();
             self.cursor = Cursor { index: index + 1, offset: 0 };
         }
-        self.count(index, offset, envelopes);
+        self.count(index, offset);
         self.sent = self.sent.max(self.cursor);
-        Some(piece)
+        Some(Piece { payload, missed })
     }
 
     /// Counts the envelopes of a payload that is sent from `offset` on.
-    fn count(&mut self, index: usize, offset: usize, envelopes: u64) {
-        if (Cursor { index, offset }) < self.sent {
-            if index >= self.repeated {
-                self.repeated = index + 1;
-                self.counts.resent += envelopes;
-            }
-        } else if offset == 0 {
+    fn count(&mut self, index: usize, offset: usize) {
+        let again = (Cursor { index, offset }) < self.sent;
+        let Some(queued) = self.payloads.get_mut(index) else { return };
+        let envelopes = queued.payload.envelopes();
+        if !mem::replace(&mut queued.counted, true) {
             self.counts.queued -= envelopes;
             self.counts.in_flight += envelopes;
             self.counts.sent += envelopes;
+        } else if again && index >= self.repeated {
+            self.repeated = index + 1;
+            self.counts.resent += envelopes;
         }
     }
 
     /// Sends again all that is not acknowledged.
     pub(super) fn go_back(&mut self) {
-        self.cursor = Cursor { index: 0, offset: self.partial };
-        self.before_cursor = 0;
+        (self.cursor, self.before_cursor) = self.first_missing();
         self.repeated = 0;
+    }
+
+    /// What comes behind that which the peer has, and what is before it.
+    fn first_missing(&self) -> (Cursor, usize) {
+        match self.payloads.front() {
+            Some(first) if first.is_broken_off() && self.partial == first.len() => {
+                (Cursor { index: 1, offset: 0 }, first.bytes())
+            }
+            _ => (Cursor { index: 0, offset: self.partial }, 0),
+        }
     }
 
     /// Another process speaks for the peer, which has nothing of what its predecessor had in part.
     pub(super) fn forget_partial(&mut self) {
         self.partial = 0;
+        self.mend();
         self.go_back();
     }
 
@@ -309,7 +364,7 @@ impl SendQueue {
     /// which it could not keep.
     pub(super) fn lose_partial(&mut self, next: Position) {
         if next.sequence == self.base {
-            self.partial = self.partial.min(next.offset as usize);
+            self.partial = self.partial.min(self.offset_in_first(next));
         }
     }
 
@@ -320,14 +375,22 @@ impl SendQueue {
             let Some(front) = self.pop() else { return bytes };
             bytes += front.bytes() - mem::take(&mut self.partial);
         }
-        let partial = next.offset as usize;
-        let len = self.payloads.front().map_or(0, |first| first.payload.len());
-        if self.base == next.sequence && (self.partial + 1..len).contains(&partial) {
+        let partial = self.offset_in_first(next);
+        let most = self.payloads.front().map_or(0, Queued::most_in_part);
+        if self.base == next.sequence && (self.partial + 1..=most).contains(&partial) {
             bytes += partial - self.partial;
             self.partial = partial;
-            self.cursor = self.cursor.max(Cursor { index: 0, offset: partial });
+            let (cursor, before) = self.first_missing();
+            if cursor > self.cursor {
+                (self.cursor, self.before_cursor) = (cursor, before);
+            }
         }
         bytes
+    }
+
+    fn offset_in_first(&self, position: Position) -> usize {
+        let start = self.payloads.front().map_or(0, |first| first.start);
+        (position.offset as usize).saturating_sub(start)
     }
 
     /// Takes out the first payload, which is acknowledged.
@@ -341,10 +404,12 @@ impl SendQueue {
         self.sent.shift();
         self.repeated = self.repeated.saturating_sub(1);
         self.counts.window_bytes -= front.bytes();
-        self.counts.in_flight -= front.payload.envelopes();
-        self.counts.acknowledged += front.payload.envelopes();
+        self.counts.in_flight -= front.envelopes();
+        self.counts.acknowledged += front.envelopes();
         #[cfg(test)]
-        self.acknowledged.push(front.payload.clone());
+        if !front.is_broken_off() {
+            self.acknowledged.push(front.payload.clone());
+        }
         Some(front)
     }
 
@@ -357,7 +422,8 @@ impl SendQueue {
         self.counts.window_bytes = 0;
         self.counts.queued = 0;
         self.counts.in_flight = 0;
-        for Queued { payload, bound_to, .. } in mem::take(&mut self.payloads) {
+        let whole = mem::take(&mut self.payloads).into_iter().filter(|it| !it.is_broken_off());
+        for Queued { payload, bound_to, .. } in whole {
             self.give_up(GivenUp { payload, reason: Reason::InboxClosed, bound_to });
         }
     }
@@ -391,7 +457,8 @@ impl SendQueue {
 
     /// What is left, in order, and the process that it is for as far as it is for one only.
     pub(super) fn into_payloads(self) -> impl Iterator<Item = (Payload, Option<Incarnation>)> {
-        self.payloads.into_iter().map(|queued| (queued.payload, queued.bound_to))
+        let whole = self.payloads.into_iter().filter(|queued| !queued.is_broken_off());
+        whole.map(|queued| (queued.payload, queued.bound_to))
     }
 
     /// The accounts, as the application sees them.

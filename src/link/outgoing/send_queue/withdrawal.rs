@@ -58,15 +58,15 @@ impl SendQueue {
         runs: impl Fn(Payload) -> Vec<Run>,
         was_sent: bool,
     ) {
-        let Queued { payload, mut missed, bound_to, tag } = queued;
-        let kept_as = |payload: Payload, missed| {
-            let bound_to = bound_to.filter(|_| payload.is_bound());
-            Queued { payload, missed, bound_to, tag }
+        let Queued { payload, mut missed, bound_to, tag, counted, .. } = queued;
+        let kept_as = |payload: Payload, missed| Queued {
+            counted,
+            ..Queued::new(payload, missed, bound_to, tag)
         };
         let mut kept = Vec::new();
         for Run { payload, meets } in runs(payload) {
             if meets {
-                self.withdraw_run(GivenUp { payload, reason, bound_to }, &mut missed, was_sent);
+                self.withdraw_run(GivenUp { payload, reason, bound_to }, &mut missed, counted);
             } else {
                 let missed = if was_sent { 0 } else { mem::take(&mut missed) };
                 kept.push(kept_as(payload, missed));
@@ -82,13 +82,13 @@ impl SendQueue {
         self.payloads.extend(kept);
     }
 
-    fn withdraw_run(&mut self, run: GivenUp, missed: &mut u64, was_sent: bool) {
+    fn withdraw_run(&mut self, run: GivenUp, missed: &mut u64, counted: bool) {
         let envelopes = run.payload.envelopes();
         if run.reason != Reason::Restarted {
             *missed += envelopes;
         }
         let counts = &mut self.counts;
-        *if was_sent { &mut counts.in_flight } else { &mut counts.queued } -= envelopes;
+        *if counted { &mut counts.in_flight } else { &mut counts.queued } -= envelopes;
         self.give_up(run);
     }
 }
