@@ -11,6 +11,7 @@ use std::io;
 use std::panic;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -121,18 +122,19 @@ impl Server {
         Self::builder(config, pid).start()
     }
 
-    /// Puts a server together and starts its threads.
+    /// Puts a server together and starts its threads. `now` is when its ways were made.
     fn spawn(
         plan: Plan,
         ways: Ways,
         resolved: Receiver<Resolved>,
         url: &str,
         clock: Clock,
+        now: Duration,
     ) -> io::Result<(Mailbox, Self)> {
         let (pid, peers) = (plan.own, plan.peers.clone());
         let session = Session::of(plan.incarnation);
         let Parts { mailbox, outboxes, mut output, input, stop, events, counters } =
-            plan.assemble(ways, clock.now());
+            plan.assemble(ways, now);
         output.listen_to(resolved);
         let name = |direction| thread::Builder::new().name(format!("{direction}-{pid}"));
         let input = name("input").spawn(move || input.run(clock))?;

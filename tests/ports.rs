@@ -4,8 +4,8 @@
 //! all that was sent to it, once and in order. And a path of the file system that another server
 //! has, or had until it was killed.
 //!
-//! One test has a network namespace of its own, which takes root on Linux; elsewhere it says why it
-//! is skipped, unless the environment has `RAFT_CLUSTER_EXPECT_ROOT`: then it fails.
+//! Some tests have a network namespace of their own, which takes root on Linux; elsewhere they say
+//! why they are skipped, unless the environment has `RAFT_CLUSTER_EXPECT_ROOT`: then they fail.
 
 mod support;
 
@@ -232,7 +232,11 @@ fn a_peer_that_was_never_there_holds_nobody_up() {
 
 #[cfg(target_os = "linux")]
 mod own_network {
-    use super::support::netns::{connected_to_themselves, in_own_network, limit_ephemeral_ports};
+    use std::time::{Duration, Instant};
+
+    use super::support::netns::{
+        add_address, connected_to_themselves, in_own_network, limit_ephemeral_ports,
+    };
     use super::support::skips::skip;
     use super::support::waits::poll;
     use super::support::{await_event, config_text, receive, shut_down};
@@ -243,12 +247,16 @@ mod own_network {
     /// that has failed.
     const EXPECT_ROOT: &str = "RAFT_CLUSTER_EXPECT_ROOT";
 
+    /// An address that a network of one host has for others.
+    const OWN_ADDRESS: &str = "10.77.0.1";
+
     /// A socket that connects to a port where nobody listens is given a port of its own, which may
     /// be that very port: then it is connected to itself.
     #[test]
     fn a_port_first_held_by_a_connection_to_itself() {
-        for host in ["127.0.0.1", "[::1]"] {
+        for host in ["127.0.0.1", "[::1]", OWN_ADDRESS] {
             let test = || {
+                add_address(OWN_ADDRESS)?;
                 limit_ephemeral_ports(45_000, 45_009)?;
                 assert_met_after_connections_to_themselves(host);
                 Ok(())
@@ -278,5 +286,27 @@ mod own_network {
         }
         drop(mailbox);
         shut_down(server);
+    }
+
+    #[test]
+    fn a_connection_to_itself_ends_soon() {
+        let test = || {
+            limit_ephemeral_ports(45_002, 45_002)?;
+            let urls = [4_001, 45_002].map(|port| format!("127.0.0.1:{port}"));
+            let config: Config = config_text(&urls).parse().unwrap();
+            // One whose connections have 36 s before they count as stuck.
+            let builder = quick(Server::builder(&config, Pid::new(1)));
+            let (_mailbox, server) = builder.peer_timeout(Duration::from_secs(60)).start().unwrap();
+            poll("a connection to itself", connected_to_themselves, |ports| !ports.is_empty());
+            let started = Instant::now();
+            limit_ephemeral_ports(45_003, 45_009)?;
+            poll("its end", connected_to_themselves, Vec::is_empty);
+            assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+            shut_down(server);
+            Ok(())
+        };
+        if let Err(reason) = in_own_network(test) {
+            skip(reason, EXPECT_ROOT);
+        }
     }
 }

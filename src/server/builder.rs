@@ -232,6 +232,6 @@ impl<'a> Builder<'a> {
             waker: Box::new(waker),
             feedback: feedback::channel(plan.peers.len()),
         };
-        Server::spawn(plan, ways, resolved, url, clock)
+        Server::spawn(plan, ways, resolved, url, clock, now)
     }
 }

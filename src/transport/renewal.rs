@@ -13,6 +13,7 @@ const DOUBLINGS: u32 = 2;
 /// slow, and a new connection then only sends the same again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Renewal {
+    heartbeat: Duration,
     /// When the connection was made.
     renewed: Duration,
     patience: Duration,
@@ -23,18 +24,29 @@ pub(super) struct Renewal {
 impl Renewal {
     pub(super) fn new(heartbeat: Duration, peer_timeout: Duration, now: Duration) -> Self {
         let patience = (heartbeat * 3).max(peer_timeout * 3 / 5);
-        Self { renewed: now, patience, fruitless: 0 }
+        Self { heartbeat, renewed: now, patience, fruitless: 0 }
     }
 
     /// When the connection is to be replaced, if nothing speaks for it after the last `evidence`.
     pub(super) fn due(&self, evidence: Duration) -> Duration {
-        let doublings = if evidence > self.renewed { 0 } else { self.fruitless };
+        let doublings = if self.is_unconfirmed(evidence) { self.fruitless } else { 0 };
         evidence.max(self.renewed) + self.patience * (1 << doublings)
+    }
+
+    /// Whether nothing has spoken for the connection since it was made.
+    pub(super) fn is_unconfirmed(&self, evidence: Duration) -> bool {
+        evidence <= self.renewed
+    }
+
+    /// When the connection is to be replaced if something speaks against it: not at once, since the
+    /// next one may be no better.
+    pub(super) fn due_soon(&self) -> Duration {
+        self.renewed + self.heartbeat
     }
 
     pub(super) fn handle_renewal(&mut self, evidence: Duration, now: Duration) {
         self.fruitless =
-            if evidence > self.renewed { 0 } else { DOUBLINGS.min(self.fruitless + 1) };
+            if self.is_unconfirmed(evidence) { DOUBLINGS.min(self.fruitless + 1) } else { 0 };
         self.renewed = now;
     }
 
@@ -65,6 +77,15 @@ mod tests {
         assert_eq!(renewal.due(at(500)), at(7_000));
         renewal.handle_pause(at(100));
         assert_eq!(renewal.due(at(500)), at(7_100));
+    }
+
+    #[test]
+    fn one_that_something_speaks_against_has_a_heartbeat() {
+        let mut renewal = Renewal::new(at(1_000), at(5_000), at(7));
+        assert!(renewal.is_unconfirmed(at(7)) && !renewal.is_unconfirmed(at(8)));
+        assert_eq!(renewal.due_soon(), at(1_007));
+        renewal.handle_renewal(at(0), at(1_007));
+        assert_eq!(renewal.due_soon(), at(2_007));
     }
 
     #[test]

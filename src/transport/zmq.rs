@@ -15,6 +15,7 @@ mod path_lock;
 mod readiness;
 mod resolver;
 mod shared;
+mod source;
 mod version;
 mod waker;
 mod zap;

@@ -234,6 +234,11 @@ fn enter_own_network() -> Result<(), String> {
     run("ip", &["link", "set", "lo", "up"]).map(drop)
 }
 
+/// Gives this thread's network an address beside those of loopback.
+pub fn add_address(address: &str) -> Result<(), String> {
+    run("ip", &["addr", "add", address, "dev", "lo"]).map(drop)
+}
+
 /// Has the kernel take the ports of this thread's network for connections from these, both
 /// included.
 pub fn limit_ephemeral_ports(first: u16, last: u16) -> Result<(), String> {

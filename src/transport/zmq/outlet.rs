@@ -1,12 +1,11 @@
 //! The way to one peer, over libzmq.
 
-use std::borrow::Cow;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::held::Held;
+use super::source::with_source;
 use super::{Context, set_common, set_secret, shared};
 use crate::envelope::Pid;
 use crate::frame::Frame;
@@ -68,6 +67,12 @@ impl ZmqOutlet {
         Ok(Self { context, destination, socket, given: 0, held, renewal })
     }
 
+    /// Whether something has come in, which no peer sends on this way: the socket is connected to
+    /// itself, or to somebody else.
+    fn is_astray(&self) -> bool {
+        self.socket.get_events().is_ok_and(|events| events.contains(zmq::POLLIN))
+    }
+
     /// Has the next connection go to this url.
     pub(super) fn redirect(&mut self, url: String) {
         self.destination.url = url;
@@ -97,6 +102,9 @@ impl Outlet for ZmqOutlet {
     }
 
     fn stuck_at(&self, evidence: Duration) -> Option<Duration> {
+        if self.renewal.is_unconfirmed(evidence) && self.is_astray() {
+            return Some(self.renewal.due_soon());
+        }
         Some(self.renewal.due(evidence))
     }
 
@@ -139,42 +147,4 @@ fn connect(context: &Context, to: &Destination) -> io::Result<zmq::Socket> {
     }
     socket.connect(&with_source(&to.url))?;
     Ok(socket)
-}
-
-/// The url, with a source address if the peer is on this machine.
-///
-/// While nobody listens there, the kernel may give the socket the peer's port as its own, or another
-/// server's: the socket is connected to itself, and nobody can listen there until a minute after it
-/// is closed. Where libzmq is told the source, it allows the port to be used again (`SO_REUSEADDR`).
-fn with_source(url: &str) -> Cow<'_, str> {
-    let address = url.strip_prefix("tcp://").and_then(|address| address.parse().ok());
-    match address {
-        Some(SocketAddr::V4(to)) if to.ip().is_loopback() => {
-            // The one that the kernel takes, whichever of the loopback addresses the peer has.
-            format!("tcp://{}:0;{to}", Ipv4Addr::LOCALHOST).into()
-        }
-        Some(SocketAddr::V6(to)) if to.ip().is_loopback() => {
-            format!("tcp://[{}]:0;{to}", Ipv6Addr::LOCALHOST).into()
-        }
-        _ => url.into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_peers_on_loopback_are_reached_from_a_source_address() {
-        for (url, given) in [
-            ("tcp://127.0.0.1:45002", "tcp://127.0.0.1:0;127.0.0.1:45002"),
-            ("tcp://127.9.0.1:45002", "tcp://127.0.0.1:0;127.9.0.1:45002"),
-            ("tcp://[::1]:45002", "tcp://[::1]:0;[::1]:45002"),
-            ("tcp://10.0.0.1:45002", "tcp://10.0.0.1:45002"),
-            ("tcp://[fe80::1%lo]:45002", "tcp://[fe80::1%lo]:45002"),
-            ("ipc:///run/orders/2", "ipc:///run/orders/2"),
-        ] {
-            assert_eq!(with_source(url), given);
-        }
-    }
 }
