@@ -26,7 +26,8 @@ pub enum Event {
     /// The peer is heard: for the first time, again after a silence, or it hears this server again
     /// after a [`OneWay`](Event::OneWay).
     Up(Pid),
-    /// The peer has been silent for the peer timeout.
+    /// The peer has been silent for the peer timeout, or it has closed the connection and refused
+    /// others for the [time of grace](crate::Builder::reconnect_grace), as when its process dies.
     Down(Pid),
     /// Another process speaks for the peer than before; what the earlier one had in memory is gone.
     Restarted(Pid),
@@ -116,8 +117,8 @@ pub enum Reason {
     NoSuchPeer,
     /// The message is larger than this server or its recipient allows.
     TooLarge,
-    /// The peer is not up, and the envelope was [to be returned](Envelope::or_return) then; or it has
-    /// been silent for the peer timeout, and its window is full.
+    /// The peer is not up, and the envelope was [to be returned](Envelope::or_return) then; or it is
+    /// [down](Event::Down), or does not hear this server, and its window is full.
     PeerDown,
     /// The peer has no room, and the envelope was [to be returned](Envelope::or_return) then.
     WindowFull,

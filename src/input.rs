@@ -28,7 +28,7 @@ pub(crate) use crate::input::snapshot::Snapshot;
 use crate::lifecycle::Stage;
 use crate::pause::PauseDetector;
 use crate::refusals::Refusals;
-use crate::transport::{Inlet, Outcome, Received, Speaker};
+use crate::transport::{Inlet, Outcome, Received, Refusal, Speaker};
 use crate::wire::DecodeError;
 
 /// How many frames are read before the inbox is looked after.
@@ -149,6 +149,7 @@ impl Input {
         }
         let blocked = !self.fill_inbox(now);
         if !more_frames {
+            self.take_refusals(now);
             self.setup.peers.iter_mut().for_each(|peer| peer.link.handle_timeout(now));
         }
         self.end_inbox(now);
@@ -172,6 +173,7 @@ impl Input {
             self.entered_at += pause;
             self.alone_since = self.alone_since.map(|since| since + pause);
             self.parting_since = self.parting_since.map(|since| since + pause);
+            self.setup.inlet.handle_pause(pause);
             self.setup.peers.iter_mut().for_each(|peer| peer.link.handle_pause(pause));
         }
     }
@@ -211,6 +213,13 @@ impl Input {
             }
         }
         Ok(true)
+    }
+
+    /// Takes note of peers that refuse connections, now that all they sent has been received.
+    fn take_refusals(&mut self, now: Duration) {
+        while let Some(Refusal { peer, refused_for }) = self.setup.inlet.poll_refusal(now) {
+            self.setup.peers[peer].link.handle_refusal(refused_for, now);
+        }
     }
 
     fn accept(&mut self, received: Received, now: Duration) -> Result<(), Rejection> {

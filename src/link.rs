@@ -64,6 +64,8 @@ pub(crate) struct Limits {
     pub(crate) heartbeat: Duration,
     /// How long a peer is silent before it counts as down.
     pub(crate) peer_timeout: Duration,
+    /// How long a peer refuses connections, once its side has closed one, before it counts as down.
+    pub(crate) reconnect_grace: Duration,
 }
 
 /// How large a frame is at most, beside its header, in bytes: on a slow line and on a fast one.

@@ -34,6 +34,7 @@ use crate::model::turns::Turns;
 const NOW: Duration = Duration::from_secs(100);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
+const RECONNECT_GRACE: Duration = Duration::from_millis(500);
 const LINGER: Duration = Duration::from_secs(2);
 
 /// When an acknowledgement that waits for company is due.

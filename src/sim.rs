@@ -12,6 +12,8 @@
 //! runs alone and shows all its frames.
 
 mod audit;
+mod connections;
+mod crashes;
 mod faults;
 mod message;
 mod network;
@@ -20,7 +22,7 @@ mod process;
 mod standing;
 mod world;
 
-use std::panic::catch_unwind;
+use std::panic::{RefUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
 use world::World;
@@ -72,7 +74,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 /// Plays so many seeds, or the one that the environment names.
-fn play_all(seeds: u64, play: fn(u64)) {
+fn play_all(seeds: u64, play: impl Fn(u64) + RefUnwindSafe) {
     let seeds = match setting("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..seeds,

@@ -8,6 +8,7 @@
 //! A transport may lose, repeat and reorder frames: the link makes up for that. It must not block,
 //! but in [`Inlet::wait`].
 
+mod connection;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod memory;
 mod renewal;
@@ -69,6 +70,14 @@ pub(crate) trait Inlet: Send {
     /// When nothing can come in any more.
     fn authenticate(&mut self) -> io::Result<Option<Outcome>>;
 
+    /// The next peer that has refused a connection since this was asked last, after its side has
+    /// closed the one there was: its process has probably ended.
+    fn poll_refusal(&mut self, now: Duration) -> Option<Refusal>;
+
+    /// The process did not run for `pause`: it is not the peers that refused connections for as
+    /// long.
+    fn handle_pause(&mut self, pause: Duration);
+
     /// Waits until there is something to [receive](Self::receive) or to
     /// [authenticate](Self::authenticate), the [`Waker`] wakes it, or the time is over, if there is
     /// one. To be called when both have found nothing.
@@ -87,6 +96,15 @@ pub(crate) trait Inlet: Send {
 pub(crate) trait Waker: Send {
     /// A wait that has begun ends, or else the next one ends at once.
     fn wake(&self);
+}
+
+/// That nobody listens where a peer did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The peer's place among the peers, in the order of the configuration.
+    pub(crate) peer: usize,
+    /// How long ago its side closed the connection.
+    pub(crate) refused_for: Duration,
 }
 
 /// What a lookup has found: the addresses of a peer whose url has a name.

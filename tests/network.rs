@@ -8,11 +8,13 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::tick;
 use raft_cluster::{Builder, Event, Mailbox, PeerState, Pid, Server};
 use support::audit::Verdict;
 use support::load::{await_stats, under_load};
 use support::netns::{Impairment, Machines};
 use support::skips::skip;
+use support::{await_all_up, shut_down};
 
 /// Set where a test that is skipped for want of rights, tools or a feature of the kernel is one
 /// that has failed.
@@ -64,6 +66,32 @@ fn resets_by_the_kernel_lose_nothing() {
     }
     outcome.verdict().show("connections reset by the kernel, `ss -K`", resets);
     assert_eq!(outcome.count(|event| matches!(event, Event::Down(_))), 0);
+}
+
+#[test]
+fn a_connection_that_breaks_and_is_made_again_says_nothing_of_the_peer() {
+    const ROUNDS: usize = 25;
+    let Some(machines) = machines() else { return };
+    let servers = start(&machines, |builder| builder);
+    servers.iter().for_each(|(_, server)| await_all_up(server));
+    // The wait is the fault's own rhythm: as often as a connection that is refused is tried again.
+    let ticks = tick(Duration::from_millis(200));
+    let resets: usize = (0..ROUNDS)
+        .map(|round| {
+            let _ = ticks.recv();
+            machines.reset_connections(round % 2)
+        })
+        .sum();
+    if resets == 0 {
+        return skip("this kernel cannot reset connections", EXPECT_ROOT);
+    }
+    println!("{resets} connections reset");
+    for (mailbox, server) in servers {
+        let downs = server.events().try_iter().filter(|event| matches!(event, Event::Down(_)));
+        assert_eq!(downs.count(), 0);
+        drop(mailbox);
+        shut_down(server);
+    }
 }
 
 #[test]

@@ -7,8 +7,9 @@ mod support;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::select;
 use nix::sys::signal::Signal;
 use raft_cluster::{
     Builder, Config, Envelope, Event, Mailbox, Pid, Reason, Rejection, Sender, Server,
@@ -95,7 +96,9 @@ impl Reader<'_> {
 fn a_peer_that_is_killed_a_hundred_times_is_heard_in_order_each_time() {
     const KILLS: u32 = 100;
     let cluster = Cluster::new(2, Transport::Tcp);
-    let (mailbox, server) = quick(Server::builder(&cluster.config, ONE)).start().unwrap();
+    let builder = quick(Server::builder(&cluster.config, ONE));
+    // However long a busy machine takes to start the next.
+    let (mailbox, server) = builder.reconnect_grace(Duration::MAX).start().unwrap();
     let over = AtomicBool::new(false);
     // Until the last of them is killed: who sends into the void waits for the peer timeout.
     let (mut events, mut dropped) = (Vec::new(), 0);
@@ -136,6 +139,46 @@ fn a_peer_that_is_killed_a_hundred_times_is_heard_in_order_each_time() {
     assert_eq!((events, dropped), (expected, 0));
     drop(mailbox);
     shut_down(server);
+}
+
+#[test]
+fn a_peer_that_is_killed_is_down_long_before_its_silence_tells() {
+    const KILLS: usize = 3;
+    const PEER_TIMEOUT: Duration = Duration::from_secs(5);
+    for transport in [Transport::Tcp, Transport::Ipc] {
+        let cluster = Cluster::new(2, transport);
+        // With the defaults, but for the idle timeout.
+        let (mailbox, server) = cluster.start(1);
+        let mut took = Vec::new();
+        for _ in 0..KILLS {
+            let process = Process::start(&role(&cluster, TWO, PEER_TIMEOUT));
+            await_event(server.events(), &Event::Up(TWO));
+            receive(&mailbox);
+            process.kill();
+            took.push(time_until_down(&mailbox, &server));
+        }
+        println!("{transport:?}: down after {took:?}");
+        // The machine may be busy once.
+        assert!(took.iter().all(|took| *took < PEER_TIMEOUT / 2), "{took:?}");
+        assert!(took.iter().any(|took| *took < Duration::from_secs(1)), "{took:?}");
+        drop(mailbox);
+        shut_down(server);
+    }
+}
+
+/// How long it takes until server 2 is down, while its messages are read that have come before.
+fn time_until_down(mailbox: &Mailbox, server: &Server) -> Duration {
+    let started = Instant::now();
+    loop {
+        select! {
+            recv(mailbox.inbox) -> envelope => drop(envelope.unwrap()),
+            recv(server.events()) -> event => match event.unwrap() {
+                Event::Down(TWO) => return started.elapsed(),
+                event => assert_ne!(event, Event::Left(TWO)),
+            },
+            default(BOUND) => panic!("server 2 is still up"),
+        }
+    }
 }
 
 #[test]

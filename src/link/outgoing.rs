@@ -102,7 +102,7 @@ impl Outgoing {
         if self.peer.intake != Intake::Open {
             return Room::Refuse(Reason::InboxClosed);
         }
-        let reachable = self.is_reachable(now);
+        let reachable = self.is_reachable(now) && self.peer.presence != Presence::Down;
         let alive = reachable && self.peer.presence == Presence::Up;
         let full =
             alive && self.queue.has_unsent() && self.queue.unacknowledged() >= self.backlog();

@@ -15,7 +15,7 @@ use crate::input::{self, Input};
 use crate::lifecycle::Stage;
 use crate::link::{FrameSizes, Limits, Outgoing, PeerStatus, Presence};
 use crate::model::turns::Turn;
-use crate::model::{HEARTBEAT, NOW, PEER_TIMEOUT, Side};
+use crate::model::{HEARTBEAT, NOW, PEER_TIMEOUT, RECONNECT_GRACE, Side};
 use crate::output::{self, Output};
 use crate::report::PeerReport;
 use crate::server::assembly::{Plan, Ways};
@@ -275,6 +275,7 @@ fn plan(side: Side, incarnation: u64, settings: Settings) -> Plan {
             max_message: 1_000,
             heartbeat: HEARTBEAT,
             peer_timeout: PEER_TIMEOUT,
+            reconnect_grace: RECONNECT_GRACE,
         },
         outbox_capacity: OUTBOX,
         inbox_capacity: settings.inbox,

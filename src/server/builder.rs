@@ -15,7 +15,8 @@ use crate::server::assembly::{Plan, Ways};
 use crate::server::{Mailbox, Server, StartError, keyring};
 use crate::transport::Outlet;
 use crate::transport::zmq::{
-    Context, Destination, NamedOutlet, Resolver, ZmqInlet, ZmqOutlet, ZmqWaker, named_host,
+    Context, Destination, NamedOutlet, Registry, Resolver, ZmqInlet, ZmqOutlet, ZmqWaker, monitors,
+    named_host,
 };
 use crate::wire::MAX_MESSAGE;
 
@@ -56,6 +57,7 @@ pub struct Builder<'a> {
     max_message: usize,
     heartbeat: Duration,
     peer_timeout: Duration,
+    reconnect_grace: Duration,
 }
 
 impl<'a> Builder<'a> {
@@ -72,6 +74,7 @@ impl<'a> Builder<'a> {
             max_message: 64 << 20,
             heartbeat: Duration::from_secs(1),
             peer_timeout: Duration::from_secs(5),
+            reconnect_grace: Duration::from_millis(500),
         }
     }
 
@@ -143,6 +146,30 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// How long a peer whose side has closed the connection may refuse another before it counts as
+    /// down: 500 ms unless set. `Duration::MAX` leaves it to the [peer timeout](Self::peer_timeout).
+    ///
+    /// So a process that was killed is noticed soon, and not only by its silence; one that is
+    /// started again within this time is not reported as down. A connection that breaks and can be
+    /// made again says nothing of the peer, nor does one that gets no answer. It is seen at the next
+    /// attempt to connect, of which there are five in a second. Only a firewall that resets
+    /// connections and refuses new ones for so long looks the same; the peer is up again as soon as
+    /// it is heard.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use raft_cluster::{Config, Pid, Server};
+    ///
+    /// let config = Config::load("config.json")?;
+    /// // A supervisor starts crashed servers again within two seconds.
+    /// let builder = Server::builder(&config, Pid::new(1)).reconnect_grace(Duration::from_secs(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reconnect_grace(mut self, grace: Duration) -> Self {
+        self.reconnect_grace = grace;
+        self
+    }
+
     /// Starts the server. It is bound to its url when this returns.
     ///
     /// # Errors
@@ -155,11 +182,12 @@ impl<'a> Builder<'a> {
             listed: self.config.pids().to_vec(),
         })?;
         let keys = keyring::gather(self.config, self.pid, self.secret_key.as_ref())?.map(Arc::new);
-        let context = Context::new();
+        let context = Context::new(plan.peers.len());
         let max_part = FrameSizes::DEFAULT.max;
-        let bound = ZmqInlet::bind(&context, url, max_part, keys.as_deref())
+        let (registry, monitors) = monitors(plan.peers.len());
+        let bound = ZmqInlet::bind(&context, url, max_part, keys.as_deref(), monitors)
             .map_err(|source| StartError::Bind { url: url.to_owned(), source })?;
-        self.start_bound(url, plan, &context, bound, keys.as_ref())
+        self.start_bound(url, plan, &context, &registry, bound, keys.as_ref())
             .map_err(|source| StartError::System { source })
     }
 
@@ -197,7 +225,15 @@ impl<'a> Builder<'a> {
         };
         let min_backlog = MIN_BACKLOG.min(self.window);
         let (window, frames) = (self.window, FrameSizes::DEFAULT);
-        Ok(Limits { window, min_backlog, frames, max_message, heartbeat, peer_timeout })
+        Ok(Limits {
+            window,
+            min_backlog,
+            frames,
+            max_message,
+            heartbeat,
+            peer_timeout,
+            reconnect_grace: self.reconnect_grace,
+        })
     }
 
     fn start_bound(
@@ -205,6 +241,7 @@ impl<'a> Builder<'a> {
         url: &str,
         plan: Plan,
         context: &Context,
+        registry: &Registry,
         (inlet, waker): (ZmqInlet, ZmqWaker),
         keys: Option<&Arc<Keyring>>,
     ) -> io::Result<(Mailbox, Server)> {
@@ -215,9 +252,10 @@ impl<'a> Builder<'a> {
         // Once on its way, and once more after the sender has gone back.
         let max_held = window.saturating_mul(2).saturating_add(frames.max);
         let outlet = |(place, &peer): (usize, &Pid)| -> io::Result<Box<dyn Outlet>> {
-            let (context, keys) = (context.clone(), keys.cloned());
+            let (context, registry, keys) = (context.clone(), registry.clone(), keys.cloned());
             let connect = move |url, now| {
-                let destination = Destination { peer, url, keys: keys.clone(), max_held };
+                let (registry, keys) = (registry.clone(), keys.clone());
+                let destination = Destination { peer, place, url, keys, max_held, registry };
                 ZmqOutlet::connect(&context, destination, heartbeat, peer_timeout, now)
             };
             let url = self.config.url(peer).unwrap_or_default();

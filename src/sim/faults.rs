@@ -28,9 +28,14 @@ impl World {
             Fault::CutBothWays => both(a, b).into_iter().for_each(|r| self.network.cut(r, until)),
             Fault::Isolate => self.isolate(a, until),
             Fault::Stall => self.network.stall((a, b), until),
-            Fault::Reset => both(a, b).into_iter().for_each(|r| self.network.reset(r)),
+            Fault::Reset => both(a, b).into_iter().for_each(|r| self.reset(r)),
             _ => self.strike_process(fault, a, b, until),
         }
+    }
+
+    fn reset(&mut self, route: Route) {
+        self.network.reset(route);
+        self.disconnect(route);
     }
 
     pub(super) fn isolate(&mut self, pid: Pid, until: Duration) {

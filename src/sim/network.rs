@@ -8,6 +8,7 @@ use fastrand::Rng;
 
 use crate::envelope::Pid;
 use crate::frame::{Frame, Header, Payload};
+use crate::sim::connections::Connections;
 use crate::sim::is_traced;
 use crate::sim::plan::{Plan, up_to};
 use crate::wire::HEADER_LEN;
@@ -32,6 +33,7 @@ pub(super) struct Network {
     /// How many frames were ever given to the network.
     departures: u64,
     pub(super) traffic: Traffic,
+    pub(super) connections: Connections,
     /// When a frame arrived last.
     arrivals: BTreeMap<Route, Duration>,
 }
@@ -127,6 +129,7 @@ impl Network {
             flights: BinaryHeap::new(),
             departures: 0,
             traffic: Traffic::default(),
+            connections: Connections::default(),
             arrivals: BTreeMap::new(),
         }
     }
@@ -204,11 +207,12 @@ impl Network {
         self.arrivals.get(&route).copied()
     }
 
-    /// When the next frame arrives.
+    /// When the next frame arrives, or a connection is tried.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         let stalled = self.roads.values().filter(|road| !road.stalled_until.is_zero());
         let opened = stalled.map(|road| road.stalled_until);
-        self.flights.peek().map(|Reverse(flight)| flight.at).into_iter().chain(opened).min()
+        let arrival = self.flights.peek().map(|Reverse(flight)| flight.at);
+        arrival.into_iter().chain(opened).chain(self.connections.poll_timeout()).min()
     }
 
     fn release_stalled(&mut self, now: Duration) {
@@ -243,6 +247,12 @@ impl Network {
 
     pub(super) fn cut(&mut self, route: Route, until: Duration) {
         self.roads.entry(route).or_default().cut_until = until;
+    }
+
+    /// Whether one of the two directions is cut, so that neither answers.
+    pub(super) fn is_cut(&self, (from, to): Route, now: Duration) -> bool {
+        let cut = |route| self.roads.get(&route).is_some_and(|road| now < road.cut_until);
+        cut((from, to)) || cut((to, from))
     }
 
     pub(super) fn stall(&mut self, route: Route, until: Duration) {

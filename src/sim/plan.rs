@@ -8,6 +8,7 @@ use crate::link::{FrameSizes, Limits};
 
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const RECONNECT_GRACE: Duration = Duration::from_millis(500);
 
 /// How long a server that leaves waits for its peers.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
@@ -187,6 +188,14 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Two servers that talk all the time, and nothing else.
+    pub(super) fn undisturbed(self, rng: &mut Rng) -> Self {
+        let leisure = Duration::from_millis(50);
+        Self { servers: 2, leisure, rate: None, ..self.slowed_down(rng) }
+    }
+}
+
 fn draw_window(rng: &mut Rng) -> usize {
     [600, 2_000, 8_000][rng.usize(..3)]
 }
@@ -206,6 +215,7 @@ pub(super) fn draw_limits(rng: &mut Rng, plan: &Plan) -> Limits {
         max_message,
         heartbeat: HEARTBEAT,
         peer_timeout: PEER_TIMEOUT,
+        reconnect_grace: RECONNECT_GRACE,
     }
 }
 

@@ -28,7 +28,9 @@ use crate::sim::process::feedback_wire::FeedbackWire;
 use crate::sim::standing::Standings;
 use crate::sim::world::Surroundings;
 use crate::stats::{PeerState, Stats};
-use crate::transport::memory::{Arrivals, Departures, MemoryInlet, MemoryOutlet, Sent};
+use crate::transport::memory::{
+    Arrivals, ConnectionEvent, Departures, MemoryInlet, MemoryOutlet, Sent,
+};
 
 /// "Never", in virtual time.
 pub(super) const NEVER: Duration = Duration::from_secs(1 << 30);
@@ -180,6 +182,12 @@ impl Process {
         self.ways.iter().map(|way| way.peer)
     }
 
+    /// Something has happened to its connection to a peer.
+    pub(super) fn notice(&self, peer: Pid, event: ConnectionEvent) {
+        let place = self.ways.iter().position(|way| way.peer == peer);
+        place.into_iter().for_each(|place| self.arrivals.tell(place, Some(event)));
+    }
+
     /// A frame has reached the process.
     pub(super) fn arrive(&mut self, frame: crate::frame::Frame) {
         if self.input.logic.is_some() {
@@ -310,13 +318,15 @@ impl Process {
 
     /// Hands to the network what was sent.
     fn depart(&mut self, world: &mut Surroundings<'_>) {
-        for way in &mut self.ways {
+        for (place, way) in self.ways.iter_mut().enumerate() {
             for (count, sent) in way.departures.try_iter().enumerate() {
                 assert!(count < 1_000, "{} to {}: sends without end", self.id, way.peer);
                 match sent {
                     Sent::Renewed => {
                         way.stuck = false;
                         world.network.renew((self.pid, way.peer));
+                        world.network.connections.open((self.id, way.peer), world.now);
+                        self.arrivals.tell(place, None);
                     }
                     Sent::Frame(_) if way.stuck => {}
                     Sent::Frame(frame) => world.network.send(frame, world.now),

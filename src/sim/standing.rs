@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::envelope::Pid;
 use crate::event::Event;
 use crate::sim::audit::ProcessId;
-use crate::sim::plan::{HEARTBEAT, PEER_TIMEOUT};
+use crate::sim::plan::{HEARTBEAT, PEER_TIMEOUT, RECONNECT_GRACE};
 
 /// What is known of each peer, and for how long the process has been awake.
 pub(super) struct Standings {
@@ -16,6 +16,8 @@ pub(super) struct Standings {
     idle: Duration,
     /// When the input thread ran last.
     ran_at: Duration,
+    /// How often a peer was down.
+    pub(super) downs: usize,
 }
 
 #[derive(Default)]
@@ -56,7 +58,7 @@ enum Standing {
 impl Standings {
     pub(super) fn new(peers: &[Pid], idle_timeout: Option<Duration>, now: Duration) -> Self {
         let peers = peers.iter().map(|pid| (*pid, Peer::default())).collect();
-        Self { peers, idle_timeout, idle: Duration::ZERO, ran_at: now }
+        Self { peers, idle_timeout, idle: Duration::ZERO, ran_at: now, downs: 0 }
     }
 
     fn peer(&mut self, pid: Pid) -> &mut Peer {
@@ -104,7 +106,8 @@ impl Standings {
     }
 
     /// Takes note of how a peer stands, and checks that the change makes sense.
-    pub(super) fn see(&mut self, event: &Event) {
+    /// `deserted` tells whether nobody has listened at the address of a peer for the grace.
+    pub(super) fn see(&mut self, event: &Event, deserted: impl Fn(Pid) -> bool) {
         let (pid, next) = match *event {
             Event::Up(pid) => (pid, Standing::Up),
             Event::Down(pid) => (pid, Standing::Down),
@@ -131,13 +134,17 @@ impl Standings {
             (Standing::Up | Standing::Left, Standing::Up) => false,
             (_, Standing::Up) => true,
             (Standing::Up, Standing::OneWay) => true,
-            (Standing::Up | Standing::OneWay, Standing::Down) => peer.silence > PEER_TIMEOUT / 2,
+            (Standing::Up | Standing::OneWay, Standing::Down) => {
+                let refused = peer.silence >= RECONNECT_GRACE / 2 && deserted(pid);
+                refused || peer.silence > PEER_TIMEOUT / 2
+            }
             (Standing::Up | Standing::OneWay | Standing::Down, Standing::Left) => true,
             (standing, Standing::Succeeded) => standing != Standing::Unknown,
             _ => false,
         };
         assert!(makes_sense, "{pid}: {event} while {:?}", peer.standing);
         peer.standing = next;
+        self.downs += usize::from(next == Standing::Down);
     }
 
     /// After a turn of the input thread: no silence goes unnoticed.

@@ -1,6 +1,7 @@
 //! The servers, the network between them, and what befalls both.
 
 mod acts;
+mod connecting;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -76,6 +77,15 @@ impl World {
         Self::with_plan(plan, rng)
     }
 
+    /// Two servers to which nothing happens of itself.
+    pub(super) fn undisturbed(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan::draw(&mut rng).undisturbed(&mut rng);
+        let mut world = Self::with_plan(plan, rng);
+        world.starts.iter_mut().for_each(|(_, at)| *at = Duration::ZERO);
+        world
+    }
+
     fn with_plan(plan: Plan, mut rng: Rng) -> Self {
         let starts = (1..=plan.servers).map(|pid| {
             let late = if rng.u32(..4) == 0 { up_to(&mut rng, LONGEST) } else { Duration::ZERO };
@@ -132,6 +142,7 @@ impl World {
 
     fn step(&mut self) {
         self.start_due();
+        self.connect();
         while let Some(frame) = self.network.arrival(self.now) {
             match self.newest(frame.header.to) {
                 Some(at) => self.processes[at].arrive(frame),
@@ -170,6 +181,7 @@ impl World {
             process.bury(&mut self.audit);
         }
         self.processes.retain(|process| process.pid != pid);
+        self.desert(pid);
         if self.mood == Mood::Chaos {
             self.starts.push((pid, start));
         }
@@ -212,7 +224,12 @@ impl World {
         if self.mood == Mood::Calm {
             process.app.calm_down(self.now);
         }
+        let peers: Vec<_> = process.peers().collect();
+        for peer in peers {
+            self.network.connections.open((id, peer), self.now);
+        }
         self.processes.push(process);
+        self.network.connections.occupy(pid, self.now);
         for from in 1..=self.plan.servers {
             self.network.release((Pid::new(from), pid), self.now);
         }

@@ -4,6 +4,7 @@
 //! The simulation, the model, the fuzzer and the bench of the link drive the threads' logic over
 //! it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,8 +12,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Select, Sender, TrySendError, bounded, unbounded};
 
 use crate::frame::Frame;
+use crate::transport::connection::Connection;
+pub(crate) use crate::transport::connection::ConnectionEvent;
 use crate::transport::renewal::Renewal;
-use crate::transport::{Inlet, Outcome, Outlet, Received, Speaker, Waker};
+use crate::transport::{Inlet, Outcome, Outlet, Received, Refusal, Speaker, Waker};
 use crate::wire;
 
 /// What a server does on the way to one peer, as the network sees it.
@@ -76,13 +79,20 @@ impl Outlet for MemoryOutlet {
 pub(crate) struct MemoryInlet {
     arrivals: Receiver<Received>,
     wake_ups: Receiver<()>,
+    changes: Receiver<Change>,
+    /// By the place of the peer, as far as anything has happened to them.
+    connections: BTreeMap<usize, Connection>,
 }
+
+/// What happens to the connection to the peer in this place. None if it was replaced.
+type Change = (usize, Option<ConnectionEvent>);
 
 /// The end of an inlet that the network holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrivals {
     frames: Sender<Received>,
     wake_ups: Receiver<()>,
+    changes: Sender<Change>,
 }
 
 /// Wakes an inlet.
@@ -92,8 +102,10 @@ impl MemoryInlet {
     pub(crate) fn new() -> (Self, MemoryWaker, Arrivals) {
         let (frames, arrivals) = unbounded();
         let (waker, wake_ups) = bounded(1);
-        let network = Arrivals { frames, wake_ups: wake_ups.clone() };
-        (Self { arrivals, wake_ups }, MemoryWaker(waker), network)
+        let (changes, changed) = unbounded();
+        let network = Arrivals { frames, wake_ups: wake_ups.clone(), changes };
+        let connections = BTreeMap::new();
+        (Self { arrivals, wake_ups, changes: changed, connections }, MemoryWaker(waker), network)
     }
 
     /// What ends a wait.
@@ -101,6 +113,7 @@ impl MemoryInlet {
         let mut select = Select::new();
         select.recv(&self.arrivals);
         select.recv(&self.wake_ups);
+        select.recv(&self.changes);
         select
     }
 }
@@ -121,9 +134,16 @@ impl Arrivals {
         let _ = self.wake_ups.try_recv();
     }
 
+    /// Something has happened to the connection to the peer in this place; or it was replaced, if
+    /// that is none.
+    #[cfg(test)]
+    pub(crate) fn tell(&self, peer: usize, event: Option<ConnectionEvent>) {
+        let _ = self.changes.send((peer, event));
+    }
+
     /// Whether a wait of the inlet would end at once.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.frames.is_empty() || !self.wake_ups.is_empty()
+        !self.frames.is_empty() || !self.wake_ups.is_empty() || !self.changes.is_empty()
     }
 }
 
@@ -138,6 +158,24 @@ impl Inlet for MemoryInlet {
 
     fn authenticate(&mut self) -> io::Result<Option<Outcome>> {
         Ok(None)
+    }
+
+    fn poll_refusal(&mut self, now: Duration) -> Option<Refusal> {
+        for (peer, event) in self.changes.try_iter() {
+            let connection = self.connections.entry(peer).or_default();
+            match event {
+                Some(event) => connection.handle(event, now),
+                None => *connection = Connection::default(),
+            }
+        }
+        self.connections.iter_mut().find_map(|(peer, connection)| {
+            let refused_for = connection.take_refusal(now)?;
+            Some(Refusal { peer: *peer, refused_for })
+        })
+    }
+
+    fn handle_pause(&mut self, pause: Duration) {
+        self.connections.values_mut().for_each(|connection| connection.handle_pause(pause));
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {

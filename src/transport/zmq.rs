@@ -9,6 +9,7 @@ mod allocator;
 mod candidates;
 mod held;
 mod inlet;
+mod monitor;
 mod named_outlet;
 mod outlet;
 mod path_lock;
@@ -21,6 +22,7 @@ mod waker;
 mod zap;
 
 pub(crate) use inlet::ZmqInlet;
+pub(crate) use monitor::{Registry, monitors};
 pub(crate) use named_outlet::NamedOutlet;
 pub(crate) use outlet::{Destination, ZmqOutlet};
 pub(crate) use resolver::{Resolver, named_host};
@@ -28,6 +30,7 @@ pub use version::{Libzmq, libzmq};
 pub(crate) use waker::ZmqWaker;
 
 use std::io;
+use std::sync::Arc;
 
 use crate::key::SecretKey;
 
@@ -40,14 +43,31 @@ const KEEPALIVE_IDLE_S: i32 = 30;
 const KEEPALIVE_INTERVAL_S: i32 = 10;
 const KEEPALIVE_PROBES: i32 = 3;
 
+/// How many peers have their sockets in one context of libzmq. That has room for 1,023 sockets, which
+/// the crate `zmq` cannot change: three for each peer, and as many while a connection is replaced.
+const PEERS_IN_ONE: usize = 128;
+
 /// Where the sockets of one server live.
 #[derive(Clone)]
-pub(crate) struct Context(zmq::Context);
+pub(crate) struct Context(Arc<[zmq::Context]>);
 
 impl Context {
-    pub(crate) fn new() -> Self {
+    /// Has room for the sockets of a server with so many peers.
+    pub(crate) fn new(peers: usize) -> Self {
         allocator::keep_freed_memory();
-        Self(zmq::Context::new())
+        let contexts = peers.div_ceil(PEERS_IN_ONE).max(1);
+        Self((0..contexts).map(|_| zmq::Context::new()).collect())
+    }
+
+    /// A socket for what comes in.
+    fn socket(&self, kind: zmq::SocketType) -> io::Result<zmq::Socket> {
+        self.socket_for(0, kind)
+    }
+
+    /// A socket for the peer in this place.
+    fn socket_for(&self, place: usize, kind: zmq::SocketType) -> io::Result<zmq::Socket> {
+        let context = self.0.get(place / PEERS_IN_ONE).ok_or(io::ErrorKind::NotFound)?;
+        Ok(context.socket(kind)?)
     }
 }
 

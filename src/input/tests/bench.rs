@@ -49,6 +49,12 @@ impl Inlet for Script {
         Ok(self.requests.pop_front())
     }
 
+    fn poll_refusal(&mut self, _now: Duration) -> Option<Refusal> {
+        None
+    }
+
+    fn handle_pause(&mut self, _pause: Duration) {}
+
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.calls.send(Call::Wait(timeout)).map_err(io::Error::other)
     }
@@ -108,6 +114,7 @@ fn incoming(window: usize) -> Incoming {
         max_message: 1_000,
         heartbeat: HEARTBEAT,
         peer_timeout: PEER_TIMEOUT,
+        reconnect_grace: at(500),
     };
     Incoming::new(ends, limits, at(0))
 }

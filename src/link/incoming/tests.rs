@@ -29,6 +29,7 @@ fn incoming(window: usize) -> Incoming {
         max_message: 100,
         heartbeat: at(1_000),
         peer_timeout: at(5_000),
+        reconnect_grace: at(500),
     };
     Incoming::new(ends, limits, at(0))
 }
@@ -266,4 +267,27 @@ fn a_peer_whose_frames_wait_learns_that_it_is_heard() {
         told.extend(incoming.poll_status().map(|status| status.heard_at));
     }
     assert_eq!(told, [500, 1_000, 1_500, 2_000, 2_500].map(at));
+}
+
+#[test]
+fn a_peer_that_refuses_connections_is_down_unless_it_was_heard_meanwhile() {
+    let sightings = |heard: &[u64], refusals: &[(u64, u64)]| {
+        let mut incoming = incoming(1_000);
+        for millis in heard {
+            incoming.takes(heartbeat(1), *millis);
+        }
+        for (refused_for, now) in refusals {
+            incoming.handle_refusal(at(*refused_for), at(*now));
+        }
+        std::iter::from_fn(|| incoming.poll_sighting()).collect::<Vec<_>>()
+    };
+    // It was never heard: it is still to come.
+    assert_eq!(sightings(&[], &[(500, 1_000)]), []);
+    // Down once, however often it is told, and not before the grace is over. What was on its way
+    // when it died does not count.
+    let refusals = [(499, 1_499), (500, 1_500), (700, 1_700)];
+    assert_eq!(sightings(&[1_250], &refusals[..1]), [Sighting::Up]);
+    assert_eq!(sightings(&[1_250], &refusals), [Sighting::Up, Sighting::Down]);
+    // Heard after it closed the connection: it lives, whatever refuses.
+    assert_eq!(sightings(&[900, 1_251], &refusals), [Sighting::Up]);
 }

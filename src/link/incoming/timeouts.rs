@@ -1,4 +1,4 @@
-//! What happens when nothing comes in.
+//! What happens when nothing comes in, and when nobody listens where the peer did.
 
 use std::time::Duration;
 
@@ -14,9 +14,7 @@ impl Incoming {
 
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
         if self.down_at().is_some_and(|due| now >= due) {
-            self.presence = Presence::Down;
-            self.sightings.push_back(Sighting::Down);
-            self.tell(AckTiming::Delayed);
+            self.go_down();
         }
         if self.absent_at().is_some_and(|due| now >= due) {
             self.absent = true;
@@ -29,6 +27,24 @@ impl Incoming {
         if self.acknowledge_at.is_some_and(|due| now >= due) {
             self.tell(AckTiming::Immediate);
         }
+    }
+
+    /// The peer's side closed the connection to it so long ago, and has just refused another. If it
+    /// was heard since, it is alive all the same; but what is heard in the first half of the grace
+    /// was on its way before.
+    pub(crate) fn handle_refusal(&mut self, refused_for: Duration, now: Duration) {
+        let grace = self.limits.reconnect_grace;
+        let silence = now.saturating_sub(self.heard_at);
+        let silent = || silence.saturating_add(grace / 2) >= refused_for;
+        if self.presence == Presence::Up && refused_for >= grace && silent() {
+            self.go_down();
+        }
+    }
+
+    fn go_down(&mut self) {
+        self.presence = Presence::Down;
+        self.sightings.push_back(Sighting::Down);
+        self.tell(AckTiming::Delayed);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).

@@ -31,6 +31,7 @@ fn outgoing() -> Outgoing {
         max_message: 100,
         heartbeat: at(1_000),
         peer_timeout: at(5_000),
+        reconnect_grace: at(500),
     };
     Outgoing::new(ends, limits, at(0))
 }

@@ -115,7 +115,10 @@ impl Process {
                 // It was for the one before, which took larger messages.
                 Event::Rejected { reason: Rejection::TooLarge(_), .. } if self.has_predecessor => {}
                 Event::Rejected { reason, .. } => panic!("{} rejects: {reason}", self.id),
-                event => self.standings.see(&event),
+                event => {
+                    let deserted = |pid| world.network.connections.is_deserted(pid, world.now);
+                    self.standings.see(&event, deserted);
+                }
             }
         }
     }

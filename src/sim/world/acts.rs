@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{EACH, Mood, World};
+use crate::envelope::Pid;
 use crate::sim::network::Traffic;
 use crate::sim::plan::{Fault, HEARTBEAT, LARGEST, LINGER, PEER_TIMEOUT, Plan, WallClock, Windows};
 use crate::sim::process::{NEVER, Process};
@@ -12,6 +13,22 @@ impl World {
     /// Faults and envelopes, for a while.
     pub(in crate::sim) fn rage(&mut self) {
         self.run_until(self.plan.chaos, |_| false);
+    }
+
+    /// Lets some time go by.
+    pub(in crate::sim) fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now + time, |_| false);
+    }
+
+    /// Whether a server sees a peer up.
+    pub(in crate::sim) fn is_up(&self, pid: Pid, peer: Pid) -> bool {
+        let process = self.newest(pid).map(|at| &self.processes[at]);
+        process.is_some_and(|process| process.standings.up(peer).is_some())
+    }
+
+    /// How often a peer was seen to be down by those that run.
+    pub(in crate::sim) fn downs(&self) -> usize {
+        self.processes.iter().map(|process| process.standings.downs).sum()
     }
 
     /// Mends everything, and runs until all is settled, which takes a bounded time and a bounded

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::monitor::Monitors;
 use super::path_lock::PathLock;
 use super::readiness::next_part;
 use super::waker::{WakeUps, ZmqWaker, wake_up_line};
 use super::zap::{self, ZapHandler};
 use super::{Context, resolver, set_common, set_secret, shared};
 use crate::key::Keyring;
-use crate::transport::{Inlet, Outcome, Received, Speaker};
+use crate::transport::{Inlet, Outcome, Received, Refusal, Speaker};
 use crate::wire::{self, DecodeError, HEADER_LEN};
 
 /// Connections that may wait to be accepted.
@@ -26,6 +27,7 @@ const READ_AHEAD: i32 = 256;
 pub(crate) struct ZmqInlet {
     socket: zmq::Socket,
     zap: ZapHandler,
+    monitors: Monitors,
     wake_ups: WakeUps,
     /// Whether the cluster has keys.
     curve: bool,
@@ -43,8 +45,9 @@ impl ZmqInlet {
         url: &str,
         max_part: usize,
         keys: Option<&Keyring>,
+        monitors: Monitors,
     ) -> io::Result<(Self, ZmqWaker)> {
-        let socket = context.0.socket(zmq::DEALER)?;
+        let socket = context.socket(zmq::DEALER)?;
         set_common(&socket, url)?;
         socket.set_rcvhwm(READ_AHEAD)?;
         socket.set_backlog(LISTEN_BACKLOG)?;
@@ -60,7 +63,7 @@ impl ZmqInlet {
         bind(&socket, url)?;
         let (waker, wake_ups) = wake_up_line()?;
         let curve = keys.is_some();
-        Ok((Self { socket, zap, wake_ups, curve, last: None, _lock: lock }, waker))
+        Ok((Self { socket, zap, monitors, wake_ups, curve, last: None, _lock: lock }, waker))
     }
 
     /// The body that follows a header, if one does. More than that is no message of ours.
@@ -103,16 +106,30 @@ impl Inlet for ZmqInlet {
         self.zap.handle()
     }
 
+    fn poll_refusal(&mut self, now: Duration) -> Option<Refusal> {
+        self.monitors.poll_refusal(now)
+    }
+
+    fn handle_pause(&mut self, pause: Duration) {
+        self.monitors.handle_pause(pause);
+    }
+
     /// The file descriptors of the sockets, on which this waits since that takes one system call
     /// instead of five, show what comes next only to whoever has found nothing before.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let sources = self.zap.sources();
-        let mut items = [
+        let mut items = vec![
             self.wake_ups.poll_item(),
             sources[0].poll_item()?,
             sources[1].poll_item()?,
             zmq::PollItem::from_fd(self.socket.get_fd()?, zmq::POLLIN),
         ];
+        let first_monitor = items.len();
+        let without_monitors = self.monitors.next_look();
+        if without_monitors.is_none() {
+            items.extend(self.monitors.poll_items()?);
+        }
+        let timeout = timeout.into_iter().chain(without_monitors).min();
         match zmq::poll(&mut items, timeout.map_or(-1, whole_millis)) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -125,11 +142,13 @@ impl Inlet for ZmqInlet {
                 source.rearm();
             }
         }
+        self.monitors.rearm(&items[first_monitor..]);
         Ok(())
     }
 
     fn rearm(&mut self) {
         self.zap.sources().into_iter().for_each(super::readiness::EdgeTriggered::rearm);
+        self.monitors.rearm_all();
     }
 }
 

@@ -104,7 +104,7 @@ impl Outlet for NamedOutlet {
 mod tests {
     use super::*;
     use crate::envelope::Pid;
-    use crate::transport::zmq::{Context, Destination, Resolver};
+    use crate::transport::zmq::{Context, Destination, Resolver, monitors};
 
     const HEARTBEAT: Duration = Duration::from_secs(1);
     const PATIENCE: Duration = Duration::from_secs(3);
@@ -119,9 +119,11 @@ mod tests {
 
     /// One whose lookups go nowhere, since the test tells it what to know.
     fn outlet() -> NamedOutlet {
-        let context = Context::new();
+        let context = Context::new(1);
         let connect = move |url, now| {
-            let destination = Destination { peer: Pid::new(2), url, keys: None, max_held: 1 };
+            let (registry, _) = monitors(1);
+            let (peer, keys) = (Pid::new(2), None);
+            let destination = Destination { peer, place: 0, url, keys, max_held: 1, registry };
             ZmqOutlet::connect(&context, destination, HEARTBEAT, 5 * HEARTBEAT, now)
         };
         let (resolver, _) = Resolver::new(1);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::held::Held;
+use super::monitor::{Monitor, Registry};
 use super::source::with_source;
 use super::{Context, set_common, set_secret, shared};
 use crate::envelope::Pid;
@@ -21,7 +22,7 @@ const RECONNECT_MAX_MS: i32 = 200;
 
 /// How long one attempt to connect may last, in milliseconds: after a partition the kernel's own
 /// attempts are many seconds apart.
-const CONNECT_MS: i32 = 1_000;
+pub(super) const CONNECT_MS: i32 = 1_000;
 
 /// How many messages wait to be sent to one peer. For a peer that reads nothing, and again and
 /// again asks for all there is, they would pile up without end. The bodies are bounded in bytes
@@ -35,17 +36,35 @@ const LARGEST_ANSWER: i64 = 4_096;
 /// Where a peer is found, and how to tell that it is the peer.
 pub(crate) struct Destination {
     pub(crate) peer: Pid,
+    /// The peer's place among the peers, in the order of the configuration.
+    pub(crate) place: usize,
     pub(crate) url: String,
     pub(crate) keys: Option<Arc<Keyring>>,
     /// How many bytes of bodies may wait in libzmq to be sent there, unless it is a single body.
     pub(crate) max_held: usize,
+    /// Where to hand over the monitors.
+    pub(crate) registry: Registry,
+}
+
+/// A socket that connects to the peer, and its monitor, if there is room for one.
+struct Connection {
+    socket: zmq::Socket,
+    monitor: Option<Monitor>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(monitor) = self.monitor.take() {
+            monitor.stop(&self.socket);
+        }
+    }
 }
 
 /// The way to one peer: a socket, and all it takes to replace it.
 pub(crate) struct ZmqOutlet {
     context: Context,
     destination: Destination,
-    socket: zmq::Socket,
+    connection: Connection,
     /// How many messages the socket was given.
     given: u64,
     held: Held,
@@ -61,16 +80,16 @@ impl ZmqOutlet {
         peer_timeout: Duration,
         now: Duration,
     ) -> io::Result<Self> {
-        let socket = connect(context, &destination)?;
+        let connection = connect(context, &destination)?;
         let renewal = Renewal::new(heartbeat, peer_timeout, now);
         let (context, held) = (context.clone(), Held::new(destination.max_held));
-        Ok(Self { context, destination, socket, given: 0, held, renewal })
+        Ok(Self { context, destination, connection, given: 0, held, renewal })
     }
 
     /// Whether something has come in, which no peer sends on this way: the socket is connected to
     /// itself, or to somebody else.
     fn is_astray(&self) -> bool {
-        self.socket.get_events().is_ok_and(|events| events.contains(zmq::POLLIN))
+        self.connection.socket.get_events().is_ok_and(|events| events.contains(zmq::POLLIN))
     }
 
     /// Has the next connection go to this url.
@@ -89,13 +108,13 @@ impl Outlet for ZmqOutlet {
             return Ok(());
         }
         let more = if body.is_empty() { 0 } else { zmq::SNDMORE };
-        match self.socket.send(&header[..], zmq::DONTWAIT | more) {
+        match self.connection.socket.send(&header[..], zmq::DONTWAIT | more) {
             // A socket that takes nothing although it cannot be full is of no use any more.
             Err(zmq::Error::EAGAIN) if self.given >= SEND_AHEAD.into() => return Ok(()),
             sent => sent?,
         }
         if !body.is_empty() {
-            shared::send(&mut self.socket, body, &self.held)?;
+            shared::send(&mut self.connection.socket, body, &self.held)?;
         }
         self.given += 1;
         Ok(())
@@ -110,8 +129,8 @@ impl Outlet for ZmqOutlet {
 
     /// When the process has no room for another socket, the old one has to do until the next time.
     fn renew(&mut self, evidence: Duration, now: Duration) {
-        if let Ok(socket) = connect(&self.context, &self.destination) {
-            self.socket = socket;
+        if let Ok(connection) = connect(&self.context, &self.destination) {
+            self.connection = connection;
             self.given = 0;
             self.held = Held::new(self.destination.max_held);
         }
@@ -125,12 +144,12 @@ impl Outlet for ZmqOutlet {
     fn close(self: Box<Self>, linger: Duration) {
         let millis = i32::try_from(linger.as_millis()).unwrap_or(i32::MAX);
         // Without it the socket keeps the linger time it was made with: none.
-        let _ = self.socket.set_linger(millis);
+        let _ = self.connection.socket.set_linger(millis);
     }
 }
 
-fn connect(context: &Context, to: &Destination) -> io::Result<zmq::Socket> {
-    let socket = context.0.socket(zmq::DEALER)?;
+fn connect(context: &Context, to: &Destination) -> io::Result<Connection> {
+    let socket = context.socket_for(to.place, zmq::DEALER)?;
     set_common(&socket, &to.url)?;
     socket.set_sndhwm(SEND_AHEAD.into())?;
     // Nobody reads here, and a peer sends nothing this way: whoever does must fill no memory.
@@ -145,6 +164,8 @@ fn connect(context: &Context, to: &Destination) -> io::Result<zmq::Socket> {
         socket.set_curve_publickey(keys.secret.public_key().as_bytes())?;
         set_secret(&socket, &keys.secret)?;
     }
-    socket.connect(&with_source(&to.url))?;
-    Ok(socket)
+    let monitor = to.registry.monitor(context, &socket, to.place, &to.url).ok();
+    let connection = Connection { socket, monitor };
+    connection.socket.connect(&with_source(&to.url))?;
+    Ok(connection)
 }

@@ -48,11 +48,11 @@ impl ZapHandler {
         allowed_keys: HashMap<PublicKey, Pid>,
     ) -> io::Result<Self> {
         const NAME: &str = "inproc://failures";
-        let requests = context.0.socket(zmq::REP)?;
+        let requests = context.socket(zmq::REP)?;
         requests.set_linger(0)?;
         requests.bind(ENDPOINT)?;
         inlet.monitor(NAME, HANDSHAKE_FAILED)?;
-        let failures = context.0.socket(zmq::PAIR)?;
+        let failures = context.socket(zmq::PAIR)?;
         failures.set_linger(0)?;
         failures.connect(NAME)?;
         Ok(Self {

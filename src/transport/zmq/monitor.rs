@@ -1,0 +1,295 @@
+//! What becomes of the connections to the peers: libzmq's monitors.
+//!
+//! libzmq has each socket tell of its connections through a socket of its own, the monitor. The
+//! outlet, in the output thread, starts it; the inlet reads it, in the input thread, which waits on
+//! descriptors and decides who is down.
+//!
+//! What is told and not read yet has no bound in libzmq, whose I/O thread would otherwise wait for
+//! the reader. But there are no more than two events for an attempt to connect, of which there are
+//! five in a second, and the input thread reads them within moments: see [`LOOK_EVERY`].
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use rustix::process::{Resource, getrlimit};
+use zmq::SocketEvent;
+
+use super::Context;
+use super::outlet::CONNECT_MS;
+use super::readiness::EdgeTriggered;
+use crate::transport::Refusal;
+use crate::transport::connection::{Connection, ConnectionEvent};
+
+/// What is told of a connection.
+const EVENTS: i32 = SocketEvent::CONNECTED as i32
+    | SocketEvent::CONNECT_DELAYED as i32
+    | SocketEvent::CLOSED as i32
+    | SocketEvent::DISCONNECTED as i32;
+
+/// How often the monitors are looked at while the thread is busy: they are not worth a system call
+/// each time. One that has waited for as long waits for them, too.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The end of a monitor at which it is read. The outlet keeps it open, too: libzmq's I/O thread
+/// would wait for good to tell something at a monitor whose other end has gone.
+type Reader = Arc<Mutex<EdgeTriggered>>;
+
+/// How many descriptors it takes for each peer: the outlet's own, two for its monitor, and those of
+/// the connections both ways.
+const DESCRIPTORS: u64 = 5;
+
+/// How many descriptors are left to everything else in the process.
+const SPARE_DESCRIPTORS: u64 = 128;
+
+/// Where the outlets hand over the monitors of their sockets.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    started: Sender<Monitored>,
+    /// Whether the process may open as many files as that takes. What connections need comes first.
+    has_room: bool,
+}
+
+/// A monitor on its way to the input thread.
+struct Monitored {
+    /// The peer's place among the peers.
+    place: usize,
+    /// Whether the peer is at a path of this machine.
+    at_path: bool,
+    reader: Reader,
+}
+
+/// The monitor of one socket. It has to be [stopped](Self::stop) before the socket is closed.
+pub(super) struct Monitor {
+    reader: Reader,
+    name: String,
+}
+
+/// All monitors of a server, to be read.
+pub(crate) struct Monitors {
+    started: Receiver<Monitored>,
+    watched: Vec<Watched>,
+    looked: Instant,
+    /// Whether one of them may have something to tell.
+    ready: bool,
+}
+
+/// The connection to one peer.
+struct Watched {
+    place: usize,
+    reader: Reader,
+    attempts: Attempts,
+    connection: Connection,
+}
+
+/// The monitors of a server with so many peers, and where they come from.
+pub(crate) fn monitors(peers: usize) -> (Registry, Monitors) {
+    let (registry, started) = unbounded();
+    let monitors = Monitors { started, watched: Vec::new(), looked: Instant::now(), ready: true };
+    (Registry { started: registry, has_room: has_room(peers) }, monitors)
+}
+
+/// Whether the process may open as many files as monitors for so many peers take.
+fn has_room(peers: usize) -> bool {
+    let needed = (peers as u64).saturating_mul(DESCRIPTORS).saturating_add(SPARE_DESCRIPTORS);
+    getrlimit(Resource::Nofile).current.is_none_or(|limit| needed <= limit)
+}
+
+impl Monitors {
+    /// Takes up what the outlets have started since. A socket that was replaced is forgotten.
+    fn take_started(&mut self) {
+        for Monitored { place, at_path, reader } in self.started.try_iter() {
+            self.watched.retain(|watched| watched.place != place);
+            let (attempts, connection) = (Attempts::new(at_path), Connection::default());
+            self.watched.push(Watched { place, reader, attempts, connection });
+            self.ready = true;
+        }
+    }
+
+    /// How long the thread may do without them. None if it has done so for long enough.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        LOOK_EVERY.checked_sub(self.looked.elapsed())
+    }
+
+    /// What to poll. A wait for it that takes long counts as one that is without them: the thread
+    /// is not busy.
+    pub(super) fn poll_items(&mut self) -> io::Result<Vec<zmq::PollItem<'static>>> {
+        self.looked = Instant::now();
+        self.take_started();
+        self.watched.iter().map(|watched| lock(&watched.reader).poll_item()).collect()
+    }
+
+    /// Has those that were [polled](Self::poll_items) and show something be read.
+    pub(super) fn rearm(&mut self, polled: &[zmq::PollItem<'_>]) {
+        for (watched, item) in self.watched.iter().zip(polled) {
+            if item.is_readable() {
+                lock(&watched.reader).rearm();
+                self.ready = true;
+            }
+        }
+    }
+
+    /// Has all be read, if it is time.
+    pub(super) fn rearm_all(&mut self) {
+        if self.next_look().is_none() {
+            self.looked = Instant::now();
+            self.ready = true;
+            self.watched.iter().for_each(|watched| lock(&watched.reader).rearm());
+        }
+    }
+
+    /// The next peer that refuses connections, since its side has closed one.
+    pub(super) fn poll_refusal(&mut self, now: Duration) -> Option<Refusal> {
+        if !self.ready {
+            return None;
+        }
+        self.take_started();
+        let refusal = self.watched.iter_mut().find_map(|watched| watched.poll_refusal(now));
+        self.ready = refusal.is_some();
+        refusal
+    }
+
+    pub(super) fn handle_pause(&mut self, pause: Duration) {
+        self.watched.iter_mut().for_each(|watched| watched.connection.handle_pause(pause));
+    }
+}
+
+impl Watched {
+    fn poll_refusal(&mut self, now: Duration) -> Option<Refusal> {
+        let mut reader = lock(&self.reader);
+        while let Some(message) = reader.receive() {
+            let event = message.first().and_then(|event| parse(event));
+            if let Some(event) = event.and_then(|event| self.attempts.interpret(event, now)) {
+                self.connection.handle(event, now);
+            }
+        }
+        let refused_for = self.connection.take_refusal(now)?;
+        Some(Refusal { peer: self.place, refused_for })
+    }
+}
+
+impl Registry {
+    /// Starts the monitor of a socket that does not connect yet, to the peer in this place.
+    pub(super) fn monitor(
+        &self,
+        context: &Context,
+        socket: &zmq::Socket,
+        place: usize,
+        url: &str,
+    ) -> io::Result<Monitor> {
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        if !self.has_room {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        let name = format!("inproc://monitor-{}", STARTED.fetch_add(1, Ordering::Relaxed));
+        let reader = context.socket_for(place, zmq::PAIR)?;
+        reader.set_linger(0)?;
+        // Without a bound, or the I/O thread would wait for whoever is to read it.
+        reader.set_rcvhwm(0)?;
+        socket.monitor(&name, EVENTS)?;
+        reader.connect(&name).inspect_err(|_| stop(socket, &name))?;
+        let reader = Arc::new(Mutex::new(EdgeTriggered::new(reader)));
+        let at_path = url.starts_with("ipc://");
+        // When the input thread has ended, nobody wants to know.
+        let _ = self.started.send(Monitored { place, at_path, reader: Arc::clone(&reader) });
+        Ok(Monitor { reader, name })
+    }
+}
+
+impl Monitor {
+    /// Has libzmq tell nothing more of the socket.
+    pub(super) fn stop(self, socket: &zmq::Socket) {
+        stop(socket, &self.name);
+        drop(self.reader);
+    }
+}
+
+/// Ends the monitor of this name. It takes another one to do that, without events; if there is no
+/// room for it, the socket has none at all.
+fn stop(socket: &zmq::Socket, name: &str) {
+    let _ = socket.monitor(&format!("{name}-none"), 0);
+}
+
+fn lock(reader: &Reader) -> MutexGuard<'_, EdgeTriggered> {
+    reader.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The event of a message: two bytes that say which, and four with a value.
+fn parse(message: &[u8]) -> Option<SocketEvent> {
+    let event = message.get(..2)?.try_into().ok()?;
+    Some(SocketEvent::from_raw(u16::from_ne_bytes(event)))
+}
+
+/// The attempts of one socket to connect: which of them were refused.
+struct Attempts {
+    at_path: bool,
+    /// When the last one got as far as the network, unless it has ended.
+    since: Option<Duration>,
+}
+
+impl Attempts {
+    /// How long an attempt takes that gets no answer, at least. It says no more than that the peer
+    /// is silent.
+    const UNANSWERED: Duration = Duration::from_millis(CONNECT_MS.unsigned_abs() as u64 / 2);
+
+    fn new(at_path: bool) -> Self {
+        Self { at_path, since: None }
+    }
+
+    /// What libzmq's event says of the connection, if anything.
+    fn interpret(&mut self, event: SocketEvent, now: Duration) -> Option<ConnectionEvent> {
+        match event {
+            SocketEvent::CONNECTED => Some(ConnectionEvent::Made),
+            SocketEvent::DISCONNECTED => Some(ConnectionEvent::Closed),
+            SocketEvent::CONNECT_DELAYED => {
+                self.since = Some(now);
+                None
+            }
+            SocketEvent::CLOSED => {
+                // One that fails before it gets to the network, for want of ports for instance,
+                // says nothing of the peer. Only paths know at once.
+                let since = self.since.take();
+                let answered = since.is_some_and(|since| now < since + Self::UNANSWERED);
+                (answered || self.at_path).then_some(ConnectionEvent::Refused)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use SocketEvent::{CLOSED, CONNECT_DELAYED, CONNECTED, DISCONNECTED};
+
+    /// What libzmq's events say, which come at these times, in milliseconds.
+    fn interpret(at_path: bool, events: &[(u64, SocketEvent)]) -> Vec<ConnectionEvent> {
+        let mut attempts = Attempts::new(at_path);
+        let interpret = |(millis, event): &(u64, SocketEvent)| {
+            attempts.interpret(*event, Duration::from_millis(*millis))
+        };
+        events.iter().filter_map(interpret).collect()
+    }
+
+    #[test]
+    fn an_attempt_is_refused_if_it_fails_soon() {
+        use ConnectionEvent::{Closed, Made, Refused};
+        let made = [(0, CONNECT_DELAYED), (1, CONNECTED), (5, DISCONNECTED)];
+        assert_eq!(interpret(false, &made), [Made, Closed]);
+        assert_eq!(interpret(false, &[(15, CONNECT_DELAYED), (16, CLOSED)]), [Refused]);
+    }
+
+    #[test]
+    fn an_attempt_without_an_answer_is_not_refused() {
+        assert_eq!(interpret(false, &[(15, CONNECT_DELAYED), (1_015, CLOSED)]), []);
+    }
+
+    #[test]
+    fn what_fails_before_the_network_is_no_refusal_but_at_a_path() {
+        let events = [(0, CONNECT_DELAYED), (1, CLOSED), (10, CLOSED)];
+        assert_eq!(interpret(false, &events), [ConnectionEvent::Refused]);
+        assert_eq!(interpret(true, &events), [ConnectionEvent::Refused; 2]);
+    }
+}
