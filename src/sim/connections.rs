@@ -24,6 +24,8 @@ pub(super) type End = (ProcessId, Pid);
 pub(super) struct Connections {
     /// When each is tried next; none while there is one.
     attempts: BTreeMap<End, Option<Duration>>,
+    /// Those of which the attempt before gets no answer.
+    unanswered: BTreeSet<End>,
     /// Since when nobody listened at an address, and until when.
     vacancies: BTreeMap<Pid, (Duration, Option<Duration>)>,
     /// Where a firewall refuses what a server that listens would take.
@@ -42,6 +44,7 @@ impl Connections {
     /// A socket is there that connects, instead of another if there was one.
     pub(super) fn open(&mut self, end: End, now: Duration) {
         self.attempts.insert(end, Some(now + AT_ONCE));
+        self.unanswered.remove(&end);
     }
 
     /// A connection breaks. Returns whether there was one.
@@ -68,6 +71,14 @@ impl Connections {
             Answer::Nothing => Some(now + UNANSWERED),
         };
         self.attempts.insert(end, next);
+        if answer == Answer::Nothing {
+            self.unanswered.insert(end);
+        }
+    }
+
+    /// Whether an attempt has ended without an answer since this was asked last.
+    pub(super) fn take_failure(&mut self, end: End) -> bool {
+        self.unanswered.remove(&end)
     }
 
     /// The process that would connect does not run.
@@ -77,11 +88,15 @@ impl Connections {
 
     pub(super) fn forget(&mut self, process: ProcessId) {
         self.attempts.retain(|(own, _), _| *own != process);
+        self.unanswered.retain(|(own, _)| *own != process);
     }
 
-    /// Nobody listens at this address any more.
+    /// Nobody listens at this address any more. Who did so for less than it takes to try again may
+    /// have been seen by nobody.
     pub(super) fn vacate(&mut self, pid: Pid, now: Duration) {
-        self.vacancies.insert(pid, (now, None));
+        let before = self.vacancies.get(&pid).copied();
+        let unseen = before.filter(|(_, until)| until.is_some_and(|until| now - until <= AGAIN));
+        self.vacancies.insert(pid, (unseen.map_or(now, |(since, _)| since), None));
     }
 
     /// Somebody listens at this address.

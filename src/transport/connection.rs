@@ -13,12 +13,14 @@ pub(crate) enum ConnectionEvent {
     Closed,
     /// The other side has refused another.
     Refused,
+    /// An attempt to make one failed otherwise, which says nothing of the peer.
+    Failed,
 }
 
 /// The connection to one peer, as its events tell.
 ///
 /// ```text
-///           made               closed               refused
+///           made               closed             refused, failed
 ///   Never ────────► Connected ────────► Closed ──────────────┐
 ///                       ▲                 │ ▲                │
 ///                       └─────────────────┘ └────────────────┘
@@ -35,6 +37,7 @@ enum State {
     Never,
     Connected,
     Closed {
+        /// Since when the peer may be gone: what fails otherwise is not held against it.
         since: Duration,
         /// Whether it was refused since that was told last.
         refused: bool,
@@ -46,18 +49,19 @@ impl Connection {
     pub(super) fn handle(&mut self, event: ConnectionEvent, now: Duration) {
         match (event, &mut self.state) {
             (ConnectionEvent::Made, state) => *state = State::Connected,
-            (ConnectionEvent::Closed, state @ State::Connected) => {
+            (ConnectionEvent::Closed, state @ State::Connected)
+            | (ConnectionEvent::Failed, state @ State::Closed { .. }) => {
                 *state = State::Closed { since: now, refused: false };
             }
             (ConnectionEvent::Refused, State::Closed { refused, .. }) => *refused = true,
             // One that was never made and cannot be says that the peer is still to come.
-            (ConnectionEvent::Closed | ConnectionEvent::Refused, _) => {}
+            (ConnectionEvent::Closed | ConnectionEvent::Refused | ConnectionEvent::Failed, _) => {}
         }
     }
 
-    /// How long ago the connection was closed, if another has been refused since this was asked
-    /// last. All events there are are to be [handled](Self::handle) before: the last of them may be
-    /// that the peer is back.
+    /// How long ago the connection was closed, or an attempt got no answer since, if another has
+    /// been refused since this was asked last. To be asked when all events there are have been
+    /// [handled](Self::handle): the last of them may be that the peer is back.
     pub(super) fn take_refusal(&mut self, now: Duration) -> Option<Duration> {
         let State::Closed { since, refused } = &mut self.state else { return None };
         std::mem::take(refused).then(|| now.saturating_sub(*since))
@@ -73,7 +77,7 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use super::ConnectionEvent::{Closed, Made, Refused};
+    use super::ConnectionEvent::{Closed, Failed, Made, Refused};
     use super::*;
 
     fn at(millis: u64) -> Duration {
@@ -108,6 +112,12 @@ mod tests {
             connection.handle(event, at(1));
         }
         assert_eq!(connection.take_refusal(at(1_000)), None);
+    }
+
+    #[test]
+    fn it_does_not_refuse_while_attempts_get_no_answer() {
+        let events = [(1, Made), (5, Closed), (1_005, Failed), (1_015, Refused)];
+        assert_eq!(refusals(&events), [10]);
     }
 
     #[test]

@@ -20,6 +20,9 @@ impl World {
                 continue;
             }
             let answer = self.answer((process.pid, peer));
+            if self.network.connections.take_failure(end) {
+                self.tell(end, ConnectionEvent::Failed);
+            }
             self.network.connections.note_answer(end, answer, self.now);
             match answer {
                 Answer::Made => self.tell(end, ConnectionEvent::Made),

@@ -252,7 +252,8 @@ impl Attempts {
                 // says nothing of the peer. Only paths know at once.
                 let since = self.since.take();
                 let answered = since.is_some_and(|since| now < since + Self::UNANSWERED);
-                (answered || self.at_path).then_some(ConnectionEvent::Refused)
+                let refused = answered || self.at_path;
+                Some(if refused { ConnectionEvent::Refused } else { ConnectionEvent::Failed })
             }
             _ => None,
         }
@@ -283,13 +284,14 @@ mod tests {
 
     #[test]
     fn an_attempt_without_an_answer_is_not_refused() {
-        assert_eq!(interpret(false, &[(15, CONNECT_DELAYED), (1_015, CLOSED)]), []);
+        let events = [(15, CONNECT_DELAYED), (1_015, CLOSED)];
+        assert_eq!(interpret(false, &events), [ConnectionEvent::Failed]);
     }
 
     #[test]
     fn what_fails_before_the_network_is_no_refusal_but_at_a_path() {
         let events = [(0, CONNECT_DELAYED), (1, CLOSED), (10, CLOSED)];
-        assert_eq!(interpret(false, &events), [ConnectionEvent::Refused]);
+        assert_eq!(interpret(false, &events), [ConnectionEvent::Refused, ConnectionEvent::Failed]);
         assert_eq!(interpret(true, &events), [ConnectionEvent::Refused; 2]);
     }
 }
