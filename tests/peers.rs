@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::select;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use raft_cluster::{
     Builder, Config, Envelope, Event, Mailbox, Pid, Reason, Rejection, Sender, Server,
@@ -155,7 +156,7 @@ fn a_peer_that_is_killed_is_down_long_before_its_silence_tells() {
             await_event(server.events(), &Event::Up(TWO));
             receive(&mailbox);
             process.kill();
-            took.push(time_until_down(&mailbox, &server));
+            took.push(time_until_down(TWO, &mailbox, &server));
         }
         println!("{transport:?}: down after {took:?}");
         // The machine may be busy once.
@@ -166,19 +167,58 @@ fn a_peer_that_is_killed_is_down_long_before_its_silence_tells() {
     }
 }
 
-/// How long it takes until server 2 is down, while its messages are read that have come before.
-fn time_until_down(mailbox: &Mailbox, server: &Server) -> Duration {
+/// How long it takes until a peer is down, while its messages are read that have come before.
+fn time_until_down(peer: Pid, mailbox: &Mailbox, server: &Server) -> Duration {
     let started = Instant::now();
     loop {
         select! {
             recv(mailbox.inbox) -> envelope => drop(envelope.unwrap()),
             recv(server.events()) -> event => match event.unwrap() {
-                Event::Down(TWO) => return started.elapsed(),
-                event => assert_ne!(event, Event::Left(TWO)),
+                event if event == Event::Down(peer) => return started.elapsed(),
+                event => assert_ne!(event, Event::Left(peer)),
             },
-            default(BOUND) => panic!("server 2 is still up"),
+            default(BOUND) => panic!("server {peer} is still up"),
         }
     }
+}
+
+#[test]
+fn a_peer_that_was_never_there_is_absent_and_never_down() {
+    for transport in [Transport::Tcp, Transport::Ipc] {
+        let cluster = Cluster::new(2, transport);
+        // Its connections are refused for twice the grace.
+        let builder = quick(Server::builder(&cluster.config, ONE));
+        let builder = builder.peer_timeout(Duration::from_secs(1));
+        let (mailbox, server) = builder.start().unwrap();
+        assert_eq!(await_event(server.events(), &Event::Absent(TWO)), []);
+        let (mailbox_two, server_two) = cluster.start(2);
+        assert_eq!(await_event(server.events(), &Event::Up(TWO)), []);
+        drop((mailbox, mailbox_two));
+        shut_down(server_two);
+        shut_down(server);
+    }
+}
+
+#[test]
+fn a_server_with_four_hundred_peers_starts_and_sees_the_last_of_them_come_and_go() {
+    const PEERS: u32 = 400;
+    const PEER_TIMEOUT: Duration = Duration::from_secs(30);
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    let cluster = Cluster::new(1 + PEERS, Transport::Ipc);
+    let last = Pid::new(1 + PEERS);
+    let builder = Server::builder(&cluster.config, ONE).peer_timeout(PEER_TIMEOUT);
+    let builder = builder.idle_timeout(None).linger(Duration::ZERO);
+    let (mailbox, server) = builder.start().unwrap();
+    let process = Process::start(&role(&cluster, last, PEER_TIMEOUT));
+    assert_eq!(await_event(server.events(), &Event::Up(last)), []);
+    receive(&mailbox);
+    process.kill();
+    let took = time_until_down(last, &mailbox, &server);
+    println!("down after {took:?}");
+    assert!(took < PEER_TIMEOUT / 3, "{took:?}");
+    drop(mailbox);
+    shut_down(server);
 }
 
 #[test]
