@@ -106,8 +106,12 @@ impl Connections {
         }
     }
 
-    /// Whether nobody has listened at this address for the grace, now or when it was vacant last.
+    /// Whether nobody has listened at this address for the grace, now or when it was vacant last; or
+    /// so it looks from behind a firewall.
     pub(super) fn is_deserted(&self, pid: Pid, now: Duration) -> bool {
+        if self.firewalls.iter().any(|(_, to)| *to == pid) {
+            return true;
+        }
         let vacancy = self.vacancies.get(&pid);
         vacancy.is_some_and(|(since, until)| until.unwrap_or(now) - *since >= RECONNECT_GRACE)
     }

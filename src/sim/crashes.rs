@@ -75,3 +75,23 @@ fn a_peer_that_is_heard_is_up_whatever_refuses_connections() {
         assert_eq!(world.downs(), downs);
     });
 }
+
+#[test]
+fn a_firewall_that_refuses_all_for_longer_than_the_grace_gives_one_down_and_an_up() {
+    play(|world| {
+        let downs = world.downs();
+        let until = world.now + HEARTBEAT * 4;
+        for route in [(ONE, TWO), (TWO, ONE)] {
+            world.network.cut(route, until);
+            world.network.connections.firewalls.insert(route);
+            world.disconnect(route);
+        }
+        world.run_for(RECONNECT_GRACE + ATTEMPT);
+        assert!(!world.is_up(ONE, TWO) && !world.is_up(TWO, ONE));
+        world.run_for(HEARTBEAT * 4);
+        world.network.connections.firewalls.clear();
+        world.run_for(HEARTBEAT * 2);
+        assert!(world.is_up(ONE, TWO) && world.is_up(TWO, ONE));
+        assert_eq!(world.downs(), downs + 2);
+    });
+}

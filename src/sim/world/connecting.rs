@@ -33,10 +33,10 @@ impl World {
     }
 
     fn answer(&self, route: Route) -> Answer {
-        if self.network.is_cut(route, self.now) {
-            Answer::Nothing
-        } else if self.network.connections.firewalls.contains(&route) {
+        if self.network.connections.firewalls.contains(&route) {
             Answer::Refused
+        } else if self.network.is_cut(route, self.now) {
+            Answer::Nothing
         } else if self.newest(route.1).is_some() {
             Answer::Made
         } else {
