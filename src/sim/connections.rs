@@ -86,6 +86,11 @@ impl Connections {
         self.attempts.insert(end, Some(until));
     }
 
+    /// All that run again try at once.
+    pub(super) fn hasten(&mut self, now: Duration) {
+        self.attempts.values_mut().flatten().for_each(|at| *at = now.min(*at));
+    }
+
     pub(super) fn forget(&mut self, process: ProcessId) {
         self.attempts.retain(|(own, _), _| *own != process);
         self.unanswered.retain(|(own, _)| *own != process);

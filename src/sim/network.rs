@@ -276,6 +276,7 @@ impl Network {
         self.detours = 0;
         self.delay = Duration::from_millis(5);
         self.rate = None;
+        self.connections.hasten(now);
         let mut flights = std::mem::take(&mut self.flights).into_vec();
         flights.retain(|Reverse(flight)| flight.at < now + Duration::from_millis(20));
         self.flights = flights.into();

@@ -142,7 +142,7 @@ impl Standings {
             (standing, Standing::Succeeded) => standing != Standing::Unknown,
             _ => false,
         };
-        assert!(makes_sense, "{pid}: {event} while {:?}", peer.standing);
+        assert!(makes_sense, "{event} while {:?}, silent for {:?}", peer.standing, peer.silence);
         peer.standing = next;
         self.downs += usize::from(next == Standing::Down);
     }

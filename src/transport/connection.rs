@@ -67,6 +67,15 @@ impl Connection {
         std::mem::take(refused).then(|| now.saturating_sub(*since))
     }
 
+    /// How long the peer has been without a connection, if there has ever been one.
+    pub(super) fn closed_for(&self, now: Duration) -> Option<Duration> {
+        match self.state {
+            State::Never => None,
+            State::Connected => Some(Duration::ZERO),
+            State::Closed { since, .. } => Some(now.saturating_sub(since)),
+        }
+    }
+
     /// The process did not run for `pause`.
     pub(super) fn handle_pause(&mut self, pause: Duration) {
         if let State::Closed { since, .. } = &mut self.state {

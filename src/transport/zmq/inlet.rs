@@ -125,11 +125,13 @@ impl Inlet for ZmqInlet {
             zmq::PollItem::from_fd(self.socket.get_fd()?, zmq::POLLIN),
         ];
         let first_monitor = items.len();
-        let without_monitors = self.monitors.next_look();
-        if without_monitors.is_none() {
+        let next_look = self.monitors.next_look();
+        let looks = next_look.is_none();
+        if looks {
             items.extend(self.monitors.poll_items()?);
         }
-        let timeout = timeout.into_iter().chain(without_monitors).min();
+        let monitors_due = next_look.or_else(|| self.monitors.max_wait());
+        let timeout = timeout.into_iter().chain(monitors_due).min();
         match zmq::poll(&mut items, timeout.map_or(-1, whole_millis)) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -142,7 +144,9 @@ impl Inlet for ZmqInlet {
                 source.rearm();
             }
         }
-        self.monitors.rearm(&items[first_monitor..]);
+        if looks {
+            self.monitors.rearm(&items[first_monitor..]);
+        }
         Ok(())
     }
 

@@ -33,6 +33,13 @@ const EVENTS: i32 = SocketEvent::CONNECTED as i32
 /// each time. One that has waited for as long waits for them, too.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How often those of peers are looked at that are absent: each attempt to connect would wake the
+/// thread twice, as long as they are.
+const LOOK_AFTER_ABSENT: Duration = Duration::from_millis(500);
+
+/// How long a peer without a connection has to be that to count as absent.
+const ABSENT_AFTER: Duration = Duration::from_secs(10);
+
 /// The end of a monitor at which it is read. The outlet keeps it open, too: libzmq's I/O thread
 /// would wait for good to tell something at a monitor whose other end has gone.
 type Reader = Arc<Mutex<EdgeTriggered>>;
@@ -82,6 +89,8 @@ struct Watched {
     reader: Reader,
     attempts: Attempts,
     connection: Connection,
+    /// Whether there was no connection for long, so that no news is expected of it.
+    absent: bool,
 }
 
 /// The monitors of a server with so many peers, and where they come from.
@@ -103,7 +112,7 @@ impl Monitors {
         for Monitored { place, at_path, reader } in self.started.try_iter() {
             self.watched.retain(|watched| watched.place != place);
             let (attempts, connection) = (Attempts::new(at_path), Connection::default());
-            self.watched.push(Watched { place, reader, attempts, connection });
+            self.watched.push(Watched { place, reader, attempts, connection, absent: false });
             self.ready = true;
         }
     }
@@ -118,13 +127,21 @@ impl Monitors {
     pub(super) fn poll_items(&mut self) -> io::Result<Vec<zmq::PollItem<'static>>> {
         self.looked = Instant::now();
         self.take_started();
-        self.watched.iter().map(|watched| lock(&watched.reader).poll_item()).collect()
+        let present = self.watched.iter().filter(|watched| !watched.absent);
+        present.map(|watched| lock(&watched.reader).poll_item()).collect()
     }
 
-    /// Has those that were [polled](Self::poll_items) and show something be read.
+    /// How long to wait for them at most.
+    pub(super) fn max_wait(&self) -> Option<Duration> {
+        self.watched.iter().any(|watched| watched.absent).then_some(LOOK_AFTER_ABSENT)
+    }
+
+    /// Has those be read that were [polled](Self::poll_items) and show something, and those that
+    /// were not.
     pub(super) fn rearm(&mut self, polled: &[zmq::PollItem<'_>]) {
-        for (watched, item) in self.watched.iter().zip(polled) {
-            if item.is_readable() {
+        let mut polled = polled.iter();
+        for watched in &self.watched {
+            if watched.absent || polled.next().is_some_and(zmq::PollItem::is_readable) {
                 lock(&watched.reader).rearm();
                 self.ready = true;
             }
@@ -165,6 +182,8 @@ impl Watched {
                 self.connection.handle(event, now);
             }
         }
+        let closed_for = self.connection.closed_for(now);
+        self.absent = closed_for.is_none_or(|time| time >= ABSENT_AFTER);
         let refused_for = self.connection.take_refusal(now)?;
         Some(Refusal { peer: self.place, refused_for })
     }
