@@ -57,9 +57,9 @@
 //!    [`Stats`].
 //! 5. **No peer harms another.** A peer that is down, slow or stuck delays nobody else and takes a
 //!    bounded amount of memory. While a *living* peer's window is full the outbox is not read
-//!    further, so a broadcast goes at the pace of its slowest living member. Once a peer has been
-//!    silent for the [peer timeout](Builder::peer_timeout) it holds nobody up: what exceeds its
-//!    [window](Builder::window) is undeliverable.
+//!    further, so a broadcast goes at the pace of its slowest living member. Once a peer is
+//!    [down](Event::Down), or silent for the [peer timeout](Builder::peer_timeout), it holds nobody
+//!    up: what exceeds its [window](Builder::window) is undeliverable.
 //! 6. **A late starter** gets what was sent to it before it started, up to the window.
 //! 7. **Ending is bounded** by the [linger time](Builder::linger), whatever state the peers are in.
 //!

@@ -156,6 +156,9 @@ impl<'a> Builder<'a> {
     /// connections and refuses new ones for so long looks the same; the peer is up again as soon as
     /// it is heard.
     ///
+    /// This takes file descriptors: where the process may not open five for each peer, and 128 more,
+    /// the peer timeout alone decides.
+    ///
     /// ```no_run
     /// use std::time::Duration;
     /// use raft_cluster::{Config, Pid, Server};

@@ -97,13 +97,15 @@ struct Watched {
 pub(crate) fn monitors(peers: usize) -> (Registry, Monitors) {
     let (registry, started) = unbounded();
     let monitors = Monitors { started, watched: Vec::new(), looked: Instant::now(), ready: true };
-    (Registry { started: registry, has_room: has_room(peers) }, monitors)
+    let has_room = has_room(peers, getrlimit(Resource::Nofile).current);
+    (Registry { started: registry, has_room }, monitors)
 }
 
-/// Whether the process may open as many files as monitors for so many peers take.
-fn has_room(peers: usize) -> bool {
+/// Whether a process that may open so many files, if that is bounded, has room for the monitors of
+/// so many peers.
+fn has_room(peers: usize, most_files: Option<u64>) -> bool {
     let needed = (peers as u64).saturating_mul(DESCRIPTORS).saturating_add(SPARE_DESCRIPTORS);
-    getrlimit(Resource::Nofile).current.is_none_or(|limit| needed <= limit)
+    most_files.is_none_or(|most| needed <= most)
 }
 
 impl Monitors {
@@ -291,6 +293,13 @@ mod tests {
             attempts.interpret(*event, Duration::from_millis(*millis))
         };
         events.iter().filter_map(interpret).collect()
+    }
+
+    #[test]
+    fn monitors_leave_room_for_the_connections() {
+        assert!(has_room(179, Some(1_024)));
+        assert!(!has_room(180, Some(1_024)));
+        assert!(has_room(100_000, None));
     }
 
     #[test]
