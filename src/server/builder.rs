@@ -147,17 +147,18 @@ impl<'a> Builder<'a> {
     }
 
     /// How long a peer whose side has closed the connection may refuse another before it counts as
-    /// down: 500 ms unless set. `Duration::MAX` leaves it to the [peer timeout](Self::peer_timeout).
+    /// down: 500 ms unless set. `Duration::MAX` leaves it to the
+    /// [peer timeout](Self::peer_timeout).
     ///
     /// So a process that was killed is noticed soon, and not only by its silence; one that is
     /// started again within this time is not reported as down. A connection that breaks and can be
-    /// made again says nothing of the peer, nor does one that gets no answer. It is seen at the next
-    /// attempt to connect, of which there are five in a second. Only a firewall that resets
-    /// connections and refuses new ones for so long looks the same; the peer is up again as soon as
-    /// it is heard.
+    /// made again says nothing of the peer, nor does an attempt that gets no answer. It is seen at
+    /// the next attempt to connect, of which there are five in a second. Only a firewall that
+    /// resets connections and refuses new ones for so long looks the same; the peer is up again as
+    /// soon as it is heard.
     ///
-    /// This takes file descriptors: where the process may not open five for each peer, and 128 more,
-    /// the peer timeout alone decides.
+    /// This takes file descriptors: where the process may not open five for each peer, and 128
+    /// more, the peer timeout alone decides.
     ///
     /// ```no_run
     /// use std::time::Duration;

@@ -111,8 +111,8 @@ impl Connections {
         }
     }
 
-    /// Whether nobody has listened at this address for the grace, now or when it was vacant last; or
-    /// so it looks from behind a firewall.
+    /// Whether nobody has listened at this address for the grace, now or when it was vacant last;
+    /// or so it looks from behind a firewall.
     pub(super) fn is_deserted(&self, pid: Pid, now: Duration) -> bool {
         if self.firewalls.iter().any(|(_, to)| *to == pid) {
             return true;

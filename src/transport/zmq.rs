@@ -43,8 +43,9 @@ const KEEPALIVE_IDLE_S: i32 = 30;
 const KEEPALIVE_INTERVAL_S: i32 = 10;
 const KEEPALIVE_PROBES: i32 = 3;
 
-/// How many peers have their sockets in one context of libzmq. That has room for 1,023 sockets, which
-/// the crate `zmq` cannot change: three for each peer, and as many while a connection is replaced.
+/// How many peers have their sockets in one context of libzmq. That has room for 1,023 sockets,
+/// which the crate `zmq` cannot change: three for each peer, and four more while a connection is
+/// replaced.
 const PEERS_IN_ONE: usize = 128;
 
 /// Where the sockets of one server live.

@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// The url, with a source address if the peer is on this machine.
 ///
-/// While nobody listens there, the kernel may give the socket the peer's port as its own, or another
-/// server's: the socket is connected to itself, and nobody can listen there until a minute after it
-/// is closed. Where libzmq is told the source, it allows the port to be used again (`SO_REUSEADDR`).
+/// While nobody listens there, the kernel may give the socket the peer's port as its own, or
+/// another server's: the socket is connected to itself, and nobody can listen there until a minute
+/// after it is closed. Where libzmq is told the source, it allows the port to be used again
+/// (`SO_REUSEADDR`).
 ///
 /// Not for other machines: a socket whose source is told needs a port that no other socket of that
 /// source has, and a busy machine may have more connections than ports.
