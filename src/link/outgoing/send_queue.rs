@@ -84,8 +84,6 @@ struct Queued {
     /// broken off.
     start: usize,
     end: usize,
-    /// How much of a payload is broken off before this one, in bytes, or zero.
-    suspends: u32,
     /// Whether its envelopes count as sent.
     counted: bool,
 }
@@ -94,7 +92,7 @@ impl Queued {
     fn new(payload: Payload, missed: u64, bound_to: Option<Incarnation>, tag: Tag) -> Self {
         let bound_to = bound_to.filter(|_| payload.is_bound());
         let end = payload.len();
-        Self { payload, missed, bound_to, tag, start: 0, end, suspends: 0, counted: false }
+        Self { payload, missed, bound_to, tag, start: 0, end, counted: false }
     }
 
     fn len(&self) -> usize {
@@ -247,9 +245,10 @@ impl SendQueue {
         let behind = self.payloads.iter().rev().take_while(comes_later).count();
         let at = self.payloads.len() - behind;
         let begun = self.begun();
-        let suspends = if short && at <= begun { self.break_off(tag) } else { 0 };
-        let queued = Queued { suspends, ..Queued::new(payload, 0, bound_to, tag) };
-        self.insert(at.max(self.begun()), queued);
+        if short && at <= begun {
+            self.break_off(tag);
+        }
+        self.insert(at.max(self.begun()), Queued::new(payload, 0, bound_to, tag));
     }
 
     /// Adds a payload without envelopes, which tells the peer how many it has missed.
