@@ -49,6 +49,14 @@ pub(crate) enum Line<'a> {
         pid: Pid,
         peer: Pid,
     },
+    Stalled {
+        pid: Pid,
+        peer: Pid,
+    },
+    Flowing {
+        pid: Pid,
+        peer: Pid,
+    },
     Missed {
         pid: Pid,
         from: Pid,
@@ -98,6 +106,8 @@ impl<'a> Line<'a> {
             Event::Left(peer) => Self::Left { pid, peer },
             Event::Absent(peer) => Self::Absent { pid, peer },
             Event::OneWay(peer) => Self::OneWay { pid, peer },
+            Event::Stalled(peer) => Self::Stalled { pid, peer },
+            Event::Flowing(peer) => Self::Flowing { pid, peer },
             Event::Missed { from, count, .. } => Self::Missed { pid, from, count },
             Event::Undeliverable { peer, ref envelope, reason, .. } => Self::Undeliverable {
                 pid,
@@ -207,6 +217,8 @@ mod tests {
             (Event::Left(peer), "left"),
             (Event::Absent(peer), "absent"),
             (Event::OneWay(peer), "one_way"),
+            (Event::Stalled(peer), "stalled"),
+            (Event::Flowing(peer), "flowing"),
         ] {
             assert_eq!(of_event(&event), format!(r#"{{"event":"{name}","pid":2,"peer":1}}"#));
         }
@@ -218,14 +230,31 @@ mod tests {
         events.find(is_wanted).expect("the event comes")
     }
 
-    #[test]
-    fn what_comes_back_and_what_is_missed_is_shown() {
+    /// Two servers that are not started yet, and the folder of their sockets.
+    fn two_servers() -> (Config, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let url = |pid| format!("ipc://{}/{pid}", folder.path().display());
         let servers = serde_json::json!([
             {"mypid": 1, "url": url(1)}, {"mypid": 2, "url": url(2)}]);
         let text = serde_json::json!({"object": {"total": 2, "Servers": servers}}).to_string();
-        let config: Config = text.parse().unwrap();
+        (text.parse().unwrap(), folder)
+    }
+
+    /// The next envelope that comes back to a server, as its line.
+    fn next_returned(server: &Server) -> String {
+        let event = await_event(server, |event| matches!(event, Event::Undeliverable { .. }));
+        json(&Line::event(server.pid(), &event))
+    }
+
+    fn returned(msg_id: i64, reason: Reason) -> String {
+        format!(
+            r#"{{"event":"undeliverable","pid":1,"peer":2,"to":2,"msg_id":{msg_id},"msg":"late","reason":"{reason}"}}"#
+        )
+    }
+
+    #[test]
+    fn what_comes_back_and_what_is_missed_is_shown() {
+        let (config, _folder) = two_servers();
         let start = |pid| {
             let builder = Server::builder(&config, Pid::new(pid)).idle_timeout(None).window(0);
             let heartbeat = Duration::from_millis(10);
@@ -236,16 +265,31 @@ mod tests {
         // One waits for a peer that is not there, and with it the window is full.
         one.outbox.send(envelope(3)).unwrap();
         one.outbox.send(envelope(4)).unwrap();
-        let event = await_event(&server_one, |event| matches!(event, Event::Undeliverable { .. }));
-        let reason = Reason::PeerDown;
-        assert_eq!(
-            json(&Line::event(Pid::new(1), &event)),
-            format!(
-                r#"{{"event":"undeliverable","pid":1,"peer":2,"to":2,"msg_id":4,"msg":"late","reason":"{reason}"}}"#
-            )
-        );
+        assert_eq!(next_returned(&server_one), returned(4, Reason::PeerDown));
         let (_two, server_two) = start(2);
         let event = await_event(&server_two, |event| matches!(event, Event::Missed { .. }));
         assert_eq!(of_event(&event), r#"{"event":"missed","pid":2,"from":1,"count":1}"#);
+    }
+
+    #[test]
+    fn what_waits_for_nobody_or_for_one_process_says_why_it_came_back() {
+        let (config, _folder) = two_servers();
+        let start = |pid| {
+            let builder = Server::builder(&config, Pid::new(pid)).idle_timeout(None).window(0);
+            builder.heartbeat(Duration::from_millis(10)).inbox_capacity(1).start().unwrap()
+        };
+        let ((one, server_one), (_two, server_two)) = (start(1), start(2));
+        await_event(&server_one, |event| *event == Event::Up(Pid::new(2)));
+        let to_two = server_one.outbox_to(Pid::new(2)).unwrap();
+        let envelope = |id| Envelope::to(Pid::new(2), "late").with_id(id);
+        // Server 2 reads nothing: some stay in its inbox, and then others before that.
+        (0..100).for_each(|id| to_two.send(envelope(id)).unwrap());
+        await_event(&server_one, |event| *event == Event::Stalled(Pid::new(2)));
+        one.outbox.send(envelope(100).or_return()).unwrap();
+        assert_eq!(next_returned(&server_one), returned(100, Reason::WindowFull));
+        // No process of server 2 is this one.
+        one.outbox.send(envelope(101).for_session(server_one.session())).unwrap();
+        assert_eq!(next_returned(&server_one), returned(101, Reason::Restarted));
+        drop(server_two);
     }
 }
