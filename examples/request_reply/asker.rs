@@ -1,19 +1,14 @@
-//! Questions and answers over a mailbox, to be copied. Nothing that reads the inbox ever waits, ids
-//! differ between processes, and every question ends.
+//! Questions and answers over a server, to be copied. Nothing that reads the inbox ever waits, an
+//! answer goes to the process that asked and no other, and every question ends.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
-use raft_cluster::{Envelope, Event, Pid};
+use raft_cluster::{Envelope, Event, Pid, Server};
 use serde::{Deserialize, Serialize};
-
-/// How many answers wait for room in the outbox.
-const OWED: usize = 4_096;
 
 /// What travels. The `msg_id` of an answer is that of its question.
 #[derive(Serialize, Deserialize)]
@@ -29,15 +24,24 @@ pub enum NoAnswer {
     InTime,
     #[error("the peer is gone")]
     PeerGone,
+    #[error("there is no such peer")]
+    NoSuchPeer,
     #[error("the question cannot be written as JSON")]
     Json(#[from] serde_json::Error),
 }
 
 /// Asks questions from any thread, and answers those of the peers.
 pub struct Asker {
-    outbox: Sender<Envelope>,
+    outboxes: HashMap<Pid, Outboxes>,
     next_id: AtomicI64,
     open: Mutex<Open>,
+}
+
+/// What goes to one peer, held up by that peer alone. Answers have an outbox of their own: they
+/// never wait behind questions, for which the peer may have no room while it waits for answers.
+struct Outboxes {
+    questions: Sender<Envelope>,
+    answers: Sender<Envelope>,
 }
 
 /// The questions that are open: whom each was put to, its id, and the thread that waits. To remove
@@ -45,23 +49,27 @@ pub struct Asker {
 type Open = HashMap<(Pid, i64), Sender<String>>;
 
 impl Asker {
-    pub fn new(outbox: Sender<Envelope>) -> Self {
-        // An answer to a process that died before it came goes to the next process with that pid.
-        // Had both counted from 0, that one would take it for the answer to its own first question.
-        let first = RandomState::new().hash_one(0) as i64;
-        Self { outbox, next_id: AtomicI64::new(first), open: Mutex::default() }
+    pub fn new(server: &Server) -> Self {
+        let to_peer = |pid: &Pid| {
+            let (questions, answers) = (server.outbox_to(*pid)?, server.outbox_to(*pid)?);
+            Some((*pid, Outboxes { questions, answers }))
+        };
+        let outboxes = server.peers().iter().filter_map(to_peer).collect();
+        // An answer is for one process only, so each may count from zero.
+        Self { outboxes, next_id: AtomicI64::new(0), open: Mutex::default() }
     }
 
     /// Puts a question to a peer, and waits for the answer, no longer than `patience`.
     pub fn ask(&self, peer: Pid, question: &str, patience: Duration) -> Result<String, NoAnswer> {
         let deadline = Instant::now() + patience;
+        let outbox = &self.outboxes.get(&peer).ok_or(NoAnswer::NoSuchPeer)?.questions;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let envelope = Envelope::json(peer, &Message::Question(question.to_owned()))?.with_id(id);
         // First the entry, then the question: its answer may be here before the send returns.
         let (answer, answered) = bounded(1);
         self.open().insert((peer, id), answer);
         // A thread that asks may wait for room in the outbox, but not beyond its deadline.
-        let result = match self.outbox.send_deadline(envelope, deadline) {
+        let result = match outbox.send_deadline(envelope, deadline) {
             Ok(()) => answered.recv_deadline(deadline).map_err(|error| match error {
                 RecvTimeoutError::Timeout => NoAnswer::InTime,
                 RecvTimeoutError::Disconnected => NoAnswer::PeerGone,
@@ -81,57 +89,49 @@ impl Asker {
         events: &Receiver<Event>,
         answer: impl Fn(&str) -> Option<String>,
     ) {
-        let (replies, owed) = bounded(OWED);
-        thread::scope(|scope| {
-            // The one thread that waits for room for answers, so that the reader never does. While
-            // it waited, nobody would read the inbox, and two servers of which each waits for the
-            // other to read do so for good.
-            scope.spawn(|| owed.iter().try_for_each(|reply| self.outbox.send(reply)));
-            self.read(inbox, events, move |envelope| self.take(&envelope, &answer, &replies));
-        });
-        self.open().clear();
-    }
-
-    fn read(&self, inbox: &Receiver<Envelope>, events: &Receiver<Event>, take: impl Fn(Envelope)) {
         loop {
             select! {
                 recv(inbox) -> envelope => match envelope {
-                    Ok(envelope) => take(envelope),
-                    Err(_) => return,
+                    Ok(envelope) => self.take(&envelope, &answer),
+                    Err(_) => break,
                 },
                 recv(events) -> event => {
                     // What a peer said before it went is in the inbox by now, and counts.
-                    inbox.try_iter().for_each(&take);
+                    inbox.try_iter().for_each(|envelope| self.take(&envelope, &answer));
                     match event {
                         Ok(event) => self.note(&event),
-                        Err(_) => return,
+                        Err(_) => break,
                     }
                 }
             }
         }
+        self.open().clear();
     }
 
-    fn take(
-        &self,
-        envelope: &Envelope,
-        answer: impl Fn(&str) -> Option<String>,
-        replies: &Sender<Envelope>,
-    ) {
+    fn take(&self, envelope: &Envelope, answer: impl Fn(&str) -> Option<String>) {
         match envelope.parse_json() {
             Ok(Message::Question(question)) => {
                 let Some(text) = answer(&question) else { return };
-                if let Ok(reply) = Envelope::json(envelope.from, &Message::Answer(text)) {
-                    // Where so many are owed, this one is given up: who asked has a deadline.
-                    let _ = replies.try_send(reply.with_id(envelope.msg_id));
-                }
+                self.answer(envelope, text);
             }
             Ok(Message::Answer(text)) => {
-                // One that nobody waits for is late, or was meant for the process before this one.
+                // One that nobody waits for is late.
                 if let Some(waiting) = self.open().remove(&(envelope.from, envelope.msg_id)) {
                     let _ = waiting.try_send(text);
                 }
             }
             Err(error) => eprintln!("what server {} says is no message: {error}", envelope.from),
+        }
+    }
+
+    /// Never waits: while this thread did, nobody would read the inbox, and two servers of which
+    /// each waits for the other to read do so for good.
+    fn answer(&self, question: &Envelope, text: String) {
+        let Some(outboxes) = self.outboxes.get(&question.from) else { return };
+        if let Ok(json) = serde_json::to_vec(&Message::Answer(text)) {
+            // If the one who asked has died, its successor does not get this. Where the outbox is
+            // full of answers, this one is given up: who asked has a deadline.
+            let _ = outboxes.answers.try_send(question.reply(json));
         }
     }
 
@@ -141,7 +141,9 @@ impl Asker {
             Event::Down(gone) | Event::Left(gone) | Event::Restarted(gone) => {
                 self.open().retain(|(peer, _), _| peer != gone);
             }
-            Event::Undeliverable { peer, envelope, .. } => {
+            // An answer of ours may come back too; it has the session of the one who asked, and
+            // its id may be that of a question of ours.
+            Event::Undeliverable { peer, envelope, .. } if is_question(envelope) => {
                 self.open().remove(&(*peer, envelope.msg_id));
             }
             _ => {}
@@ -151,4 +153,8 @@ impl Asker {
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_question(envelope: &Envelope) -> bool {
+    matches!(envelope.parse_json(), Ok(Message::Question(_)))
 }

@@ -3,6 +3,10 @@
 //! Two processes ask each other at the same time, several threads each, and every question has a
 //! deadline. Then server 2 is killed while it owes an answer, and started again. How it is done is
 //! in `asker.rs`; this is a story that it has to get through.
+//!
+//! A thread that reads the inbox must never wait for room in an outbox. Else two servers that each
+//! answer from there, while other threads ask, stop for good as soon as each waits for the other to
+//! read: so answers are put in by `try_send`, into an outbox of their own for each peer.
 
 mod asker;
 
@@ -33,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Server 1, which also starts and kills server 2.
 fn first(folder: &Path) -> Result<(), Box<dyn Error>> {
     let (mailbox, server) = start(folder, ONE)?;
-    let asker = Asker::new(mailbox.outbox);
+    let asker = Asker::new(&server);
     let events = server.events().clone();
     thread::scope(|scope| {
         scope.spawn(|| asker.run(&mailbox.inbox, &events, answer));
@@ -62,7 +66,8 @@ fn story(asker: &Asker, folder: &Path) -> Result<Second, Box<dyn Error>> {
     println!("server 1 asked nobody: {}", shown(nobody));
 
     // What the dead one had not taken goes to its successor, which answers; nobody waits for that
-    // any more. But only its own answers are the answers to its questions, and all of them come.
+    // any more. What it had asked was answered to itself alone: its successor counts from zero too,
+    // and gets the answers to its own questions, all of them.
     let mut two = Second::start(folder)?;
     two.show_until("right answers")?;
     println!("server 1 asked the successor: {}", shown(asker.ask(TWO, "who is there?", PATIENCE)));
@@ -72,7 +77,7 @@ fn story(asker: &Asker, folder: &Path) -> Result<Second, Box<dyn Error>> {
 /// Server 2: it asks at once, and answers until nothing comes any more.
 fn second(folder: &Path) -> Result<(), Box<dyn Error>> {
     let (mailbox, server) = start(folder, TWO)?;
-    let asker = Asker::new(mailbox.outbox);
+    let asker = Asker::new(&server);
     thread::scope(|scope| {
         scope.spawn(|| asker.run(&mailbox.inbox, server.events(), answer));
         println!("server 2 got {} right answers", ask_many(&asker, ONE));
@@ -88,13 +93,8 @@ fn start(folder: &Path, pid: Pid) -> Result<(Mailbox, Server), Box<dyn Error>> {
             {{"mypid": 2, "url": "ipc://{path}/two"}}]}}}}"#
     )
     .parse()?;
-    // Who is killed says no goodbye, and counts as down when it has been silent for the peer
-    // timeout: two seconds here, where five are the default.
-    Ok(Server::builder(&config, pid)
-        .idle_timeout(Some(PATIENCE))
-        .heartbeat(Duration::from_millis(500))
-        .peer_timeout(Duration::from_secs(2))
-        .start()?)
+    // Who is killed says no goodbye, but is down when it has refused connections for half a second.
+    Ok(Server::builder(&config, pid).idle_timeout(Some(PATIENCE)).start()?)
 }
 
 fn answer(question: &str) -> Option<String> {
