@@ -206,3 +206,8 @@ pub use transport::zmq::{Libzmq, libzmq};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Those of the page about consensus engines.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/consensus.md")]
+struct Consensus;
