@@ -45,27 +45,71 @@
 //! # Guarantees
 //!
 //! 1. **Order.** What one server sends to a peer arrives in the order it was put in the outbox,
-//!    broadcasts and single messages together.
+//!    broadcasts and single messages together. Between two outboxes there is no order.
 //! 2. **Exactly once** between two running processes, whatever happens to the connections between
 //!    them.
 //! 3. **Across a restart of the peer**, what the old process had not acknowledged goes to the new
-//!    one; the application tells repeats by [`msg_id`](Envelope::msg_id). What was only in the
-//!    memory of a process that died is lost.
+//!    one; the application tells repeats by [`msg_id`](Envelope::msg_id). What was for
+//!    [one process](Session) only comes back instead. What was only in the memory of a process that
+//!    died is lost.
 //! 4. **Nothing is lost silently.** What cannot be delivered comes back as [`Event::Undeliverable`]
 //!    or in the final [`Report`]; a receiver that missed messages is told how many by
 //!    [`Event::Missed`]. Both go through a bounded channel: what nobody reads is counted in
 //!    [`Stats`].
-//! 5. **No peer harms another.** A peer that is down, slow or stuck delays nobody else and takes a
-//!    bounded amount of memory. While a *living* peer's window is full the outbox is not read
-//!    further, so a broadcast goes at the pace of its slowest living member. Once a peer is
-//!    [down](Event::Down), or silent for the [peer timeout](Builder::peer_timeout), it holds nobody
-//!    up: what exceeds its [window](Builder::window) is undeliverable.
+//! 5. **No peer harms another.** A peer that is down, slow, stuck or hostile takes a bounded amount
+//!    of memory, and delays nobody but those who [chose to wait](#what-waits-for-what) for it. Once
+//!    it is [down](Event::Down), or silent for the [peer timeout](Builder::peer_timeout), it holds
+//!    nobody up: what exceeds its [window](Builder::window) is undeliverable.
 //! 6. **A late starter** gets what was sent to it before it started, up to the window.
 //! 7. **Ending is bounded** by the [linger time](Builder::linger), whatever state the peers are in.
 //!
 //! An acknowledgement means that the message entered the peer's inbox, not that the application has
 //! read it. A message has to cross the network within the peer timeout, or its sender looks silent
 //! meanwhile.
+//!
+//! # What waits for what
+//!
+//! An envelope waits while somebody it is for is up and has no room, and **what was put in the same
+//! outbox after it waits too, whomever that is for**: a broadcast goes at the pace of its slowest
+//! living member, and a single message to a peer that is stuck holds up those to all others.
+//! [`Event::Stalled`] tells when that takes longer than a heartbeat, and [`PeerStats::blocked`] how
+//! long it took in all. There are two ways not to wait for somebody else's peer:
+//!
+//! - [`Envelope::or_return`]: where there is no room, or the peer is not up, the envelope comes back
+//!   at once. An outbox that has only such envelopes never stops.
+//! - [`Server::outbox_to`]: a further outbox, for one peer, which is held up by that peer alone.
+//!
+//! All outboxes share the room at a peer: while one of them keeps it full, what may not wait comes
+//! back.
+//!
+//! The thread that reads the inbox must never wait for an outbox. Two servers, each of which answers
+//! from the loop that reads its inbox while another thread asks, fill each other's windows, and then
+//! each waits for the other to read, for good:
+//!
+//! ```no_run
+//! # let config = raft_cluster::Config::load("config.json")?;
+//! # let (mailbox, server) = raft_cluster::Server::start(&config, raft_cluster::Pid::new(1))?;
+//! for question in &mailbox.inbox {
+//!     // Wrong, if another thread fills the same outbox with questions: the answer waits for room.
+//!     mailbox.outbox.send(question.reply("the answer"))?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The ways out: put in answers by `try_send`, into an [outbox of their own](Server::outbox_to) for
+//! each peer; or say [`or_return`](Envelope::or_return), if who asks can ask again; or read in
+//! another thread than the one that answers.
+//!
+//! Heartbeats and acknowledgements of the library itself wait for no outbox. `docs/consensus.md` in
+//! the repository shows how a consensus engine is carried, which must not wait for anybody.
+//!
+//! # Which process
+//!
+//! A [`Session`] is one process of a server: after a restart another one speaks for the same pid.
+//! Each envelope says [which one](Envelope::session) it came from. A [`reply`](Envelope::reply) is
+//! for the process that asked and no other, and [`for_session`](Envelope::for_session) does the same
+//! for any envelope: if another process speaks for the peer by then, it comes back because of
+//! [`Reason::Restarted`].
 //!
 //! # Sharing
 //!
