@@ -97,8 +97,9 @@
 //! ```
 //!
 //! The ways out: put in answers by `try_send`, into an [outbox of their own](Server::outbox_to) for
-//! each peer; or say [`or_return`](Envelope::or_return), if who asks can ask again; or read in
-//! another thread than the one that answers.
+//! each peer; or have all that goes into the shared outbox say
+//! [`or_return`](Envelope::or_return), the questions too, where who asks can ask again; or read in
+//! another thread than the one that sends the answers.
 //!
 //! Heartbeats and acknowledgements of the library itself wait for no outbox. `docs/consensus.md` in
 //! the repository shows how a consensus engine is carried, which must not wait for anybody.
