@@ -10,7 +10,6 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
 use raft_cluster::{Config, Envelope, Event, Mailbox, PeerState, Pid, Server};
 
 use crate::memory::{self, LARGEST};
-use crate::predecessors::Predecessors;
 use crate::tally::{Kind, Role, Stamp, Tally};
 use crate::{Result, SERVERS};
 
@@ -31,7 +30,7 @@ pub(crate) fn play(role: &Role) -> Result<()> {
     thread::spawn(move || obey(finish));
     let tally = thread::scope(|scope| {
         let sending = scope.spawn(|| send(role, &config, outbox, &finishing, &server));
-        let tally = Auditor::new(role, &server, bare)?.run(&inbox);
+        let tally = Auditor::new(role, &server, bare).run(&inbox);
         sending.join().map_err(|_| "the sender panicked")??;
         tally
     })?;
@@ -109,7 +108,6 @@ struct Auditor<'a> {
     role: &'a Role,
     server: &'a Server,
     streams: [Stream; SERVERS],
-    predecessors: Predecessors,
     tally: Tally,
     /// The memory of this process before its server started, in KiB.
     bare: u64,
@@ -126,10 +124,9 @@ struct Stream {
 }
 
 impl<'a> Auditor<'a> {
-    fn new(role: &'a Role, server: &'a Server, bare: u64) -> Result<Self> {
-        let predecessors = Predecessors::open(&role.legacy)?;
+    fn new(role: &'a Role, server: &'a Server, bare: u64) -> Self {
         let (streams, tally) = Default::default();
-        Ok(Self { role, server, streams, predecessors, tally, bare })
+        Self { role, server, streams, tally, bare }
     }
 
     /// Audits until the inbox ends.
@@ -138,7 +135,7 @@ impl<'a> Auditor<'a> {
         loop {
             select! {
                 recv(inbox) -> envelope => match envelope {
-                    Ok(envelope) => self.note(&envelope)?,
+                    Ok(envelope) => self.note(&envelope),
                     Err(_) => break,
                 },
                 recv(self.server.events()) -> event => self.observe(event.as_ref().ok()),
@@ -152,36 +149,34 @@ impl<'a> Auditor<'a> {
         Ok(self.tally)
     }
 
-    fn note(&mut self, envelope: &Envelope) -> Result<()> {
+    fn note(&mut self, envelope: &Envelope) {
         self.tally.received += 1;
-        let Some((from, stamp)) = self.sender(envelope) else { return Ok(()) };
+        let Some((from, stamp)) = self.sender(envelope) else { return };
         let place = stamp.places[self.role.server];
         let stream = &mut self.streams[from];
         if stamp.generation < stream.generation {
             self.tally.outdated += 1;
-            return Ok(());
+            return;
         }
         if stamp.generation > stream.generation {
-            // Who starts later than its peer may find that predecessors have had the beginning.
+            // Who starts later than its peer may find that predecessors have had the beginning. From
+            // where it begins, all of it is for this process.
             let first = if self.role.generation < stamp.generation { 0 } else { place };
             stream.generation = stamp.generation;
             stream.next = first;
         }
         if place < stream.next {
             self.tally.repeated += 1;
-            return Ok(());
+            return;
         }
         let missing = place - stream.next;
         stream.next = place + 1;
-        if missing > 0 && self.predecessors.had(from, stamp.generation, place) {
-            self.tally.inherited += missing;
-        } else if missing > 0 {
+        if missing > 0 {
             self.excuse(envelope.from, from, missing);
         }
         if stamp.kind == Kind::LastWord {
             self.tally.last_words[from] = Some(stamp.generation);
         }
-        self.predecessors.leave(from, stamp.generation, place + 1)
     }
 
     fn sender(&mut self, envelope: &Envelope) -> Option<(usize, Stamp)> {

@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use nix::sys::signal::{Signal, kill};
-use tempfile::TempDir;
 
 use crate::memory::Bound;
 use crate::names::Names;
@@ -27,8 +26,6 @@ pub(crate) struct Crew<'a> {
     pub(crate) names: Names<'a>,
     /// The configuration of each server: it finds the others by way of the proxy.
     configs: Vec<String>,
-    /// Where processes leave to the next what they have received.
-    legacies: TempDir,
     members: Vec<Option<Member>>,
     tallies: BTreeMap<u32, Tally>,
     /// How much memory each server took at the most, in KiB, beyond that of the bare process.
@@ -78,7 +75,6 @@ impl<'a> Crew<'a> {
             proxy,
             names,
             configs,
-            legacies: tempfile::tempdir()?,
             members: (0..SERVERS).map(|_| None).collect(),
             tallies: BTreeMap::new(),
             grown: [0; SERVERS],
@@ -104,8 +100,7 @@ impl<'a> Crew<'a> {
         self.generations += 1;
         let generation = self.generations;
         let config = self.configs[server].clone();
-        let legacy = self.legacies.path().join(server.to_string());
-        let role = Role { config, legacy, server, generation, seed: self.seed };
+        let role = Role { config, server, generation, seed: self.seed };
         let mut child = Command::new(env::current_exe()?)
             .args(["--role", &serde_json::to_string(&role)?])
             .stdin(Stdio::piped())

@@ -13,7 +13,6 @@ mod crew;
 mod faults;
 mod memory;
 mod names;
-mod predecessors;
 mod tally;
 #[path = "../../tests/support"]
 #[allow(dead_code, reason = "the tests use more of it")]

@@ -13,7 +13,7 @@ pub(crate) const LARGEST: usize = 600_000;
 /// hold is seen.
 const WINDOW: usize = 2 << 20;
 const OUTBOX: usize = 32;
-pub(crate) const INBOX: usize = 256;
+const INBOX: usize = 256;
 
 /// The largest frame, which no option sets.
 const FRAME: usize = 1 << 20;

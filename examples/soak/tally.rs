@@ -1,7 +1,6 @@
 //! What the processes tell each other.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use raft_cluster::Bytes;
 use serde::{Deserialize, Serialize};
@@ -12,8 +11,6 @@ use crate::SERVERS;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Role {
     pub(crate) config: String,
-    /// The file in which each process of this server leaves to the next what it has received.
-    pub(crate) legacy: PathBuf,
     /// Which server it is: its place among the servers, from 0 on.
     pub(crate) server: usize,
     /// Of all processes that were started, the how manieth it is.
@@ -31,8 +28,6 @@ pub(crate) struct Tally {
     pub(crate) undelivered: u64,
     /// Given up by others, and told so.
     pub(crate) missed: u64,
-    /// Missing, since a process before had it.
-    pub(crate) inherited: u64,
     /// Missing without a word.
     pub(crate) lost: u64,
     /// Again, or after what was sent later.
@@ -54,7 +49,6 @@ impl Tally {
         self.resent += other.resent;
         self.undelivered += other.undelivered;
         self.missed += other.missed;
-        self.inherited += other.inherited;
         self.lost += other.lost;
         self.repeated += other.repeated;
         self.outdated += other.outdated;
@@ -69,14 +63,13 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, received, resent, undelivered, missed, inherited, grown, .. } = self;
+        let Self { sent, received, resent, undelivered, missed, grown, .. } = self;
         let Self { lost, repeated, outdated, unbalanced, .. } = self;
         write!(
             f,
             "sent {sent}, received {received}, resent {resent}, undelivered {undelivered}, missed \
-             {missed}, received by a process before {inherited}, at most {} MiB more memory; lost \
-             {lost}, repeated or reordered {repeated}, outdated {outdated}, accounts unbalanced \
-             {unbalanced}",
+             {missed}, at most {} MiB more memory; lost {lost}, repeated or reordered {repeated}, \
+             outdated {outdated}, accounts unbalanced {unbalanced}",
             grown / 1024
         )
     }
