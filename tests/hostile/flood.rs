@@ -35,23 +35,25 @@ fn pour(socket: &zmq::Socket, frame: &[Vec<u8>], over: &AtomicBool) {
     }
 }
 
-fn from(from: u32) -> [Vec<u8>; 2] {
-    let header = Header { from, incarnation: u64::MAX, ..Header::default() };
+/// A payload of some server to the victim, whose incarnation is `of`.
+fn from(from: u32, of: u64) -> [Vec<u8>; 2] {
+    let header = Header { from, of, incarnation: u64::MAX, ..Header::default() };
     batch_of_one(header, &[0; 64])
 }
 
 #[test]
 fn a_flood_of_a_stranger_leaves_the_peers_dry() {
     Siege::each(|siege| {
+        let frame = from(99, siege.incarnation());
         for (guise, reach) in siege.guises() {
             if reach == Reach::Refused {
-                siege.await_refusal(guise, &from(99));
+                siege.await_refusal(guise, &frame);
                 continue;
             }
             let before = siege.await_report(|_| true).rejected;
             let socket = siege.attacker(guise, zmq::DEALER);
             let started = Instant::now();
-            under_flood(socket, &from(99), || {
+            under_flood(socket, &frame, || {
                 while started.elapsed() < FLOOD {
                     siege.assert_serving();
                 }
@@ -66,8 +68,9 @@ fn a_flood_of_a_stranger_leaves_the_peers_dry() {
 #[test]
 fn a_flood_in_a_peers_name_is_over_when_it_ends() {
     let mut siege = Siege::without_keys();
+    let frame = from(2, siege.incarnation());
     let socket = siege.attacker(siege.insider(), zmq::DEALER);
-    under_flood(socket, &from(2), || {
+    under_flood(socket, &frame, || {
         siege.await_report(|report| report.restarts.contains_key(&2));
     });
     siege.assert_recovers();
@@ -80,9 +83,10 @@ fn with_keys_nobody_floods_in_a_peers_name() {
         return;
     }
     let mut siege = Siege::with_keys();
+    let frame = from(2, siege.incarnation());
     let socket = siege.attacker(siege.insider(), zmq::DEALER);
     let reason = "server 3, as its key proves, spoke as server 2";
-    under_flood(socket, &from(2), || {
+    under_flood(socket, &frame, || {
         siege.assert_serving();
         siege.await_report(|report| report.rejections(reason) > 1_000);
     });
@@ -117,10 +121,11 @@ fn a_flood_does_not_hide_that_a_peer_is_silent() {
 #[test]
 fn messages_above_the_limit_end_their_connection_alone() {
     Siege::each(|siege| {
+        let of = siege.incarnation();
         let socket = siege.attacker(siege.insider(), zmq::DEALER);
         // More than any frame has, and any message of the victim.
         let too_large = vec![0; (1 << 20) + 1];
-        let too_large = Header { kind: SINGLE, ..Header::default() }.before(too_large);
+        let too_large = Header { kind: SINGLE, of, ..Header::default() }.before(too_large);
         for _ in 0..10 {
             let known = siege.await_report(|_| true).rejected;
             socket.send_multipart(&too_large, 0).unwrap();
@@ -155,19 +160,23 @@ fn what_comes_back_on_the_way_to_a_peer_fills_no_memory() {
 #[test]
 fn small_frames_between_large_nonsense_keep_no_more_than_themselves() {
     const FRAMES: u64 = 10_000;
+    const KEPT: u64 = 1_000;
     Siege::each(|siege| {
         // libzmq reads several small messages into one buffer. A frame that waits for the
         // application must not keep the nonsense around it.
         siege.victim.order(Order::Ignore);
+        let of = siege.incarnation();
         let socket = siege.attacker(siege.insider(), zmq::DEALER);
         for sequence in 1..=FRAMES {
-            let header = Header { sequence, ..Header::default() };
+            let header = Header { of, sequence, ..Header::default() };
             socket.send_multipart(batch_of_one(header, &[0; 40]), 0).unwrap();
             socket.send(vec![0; 8_000], 0).unwrap();
         }
         siege.await_report(|report| report.rejected == FRAMES);
         siege.assert_small(32 << 10);
         siege.victim.order(Order::Listen);
+        // The frames that have found room were kept.
+        siege.await_report(|report| report.delivered.get(&3).is_some_and(|kept| *kept > KEPT));
         siege.assert_unharmed(32 << 10);
     });
 }

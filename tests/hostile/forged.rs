@@ -16,7 +16,7 @@ pub struct Header {
     pub envelopes: u32,
     pub missed: u64,
     pub msg_id: i64,
-    /// The acknowledgement: of which incarnation.
+    /// The acknowledgement: of which incarnation. A payload is taken by that process alone.
     pub of: u64,
     pub next: u64,
     pub gap: u32,
@@ -125,6 +125,30 @@ pub fn batch_of_one(header: Header, msg: &[u8]) -> [Vec<u8>; 2] {
 
 /// The incarnation that a header says, if it is from this server.
 pub fn incarnation_of(from: u32, header: &[u8]) -> Option<u64> {
-    let incarnation = u64::from_le_bytes(header.get(24..32)?.try_into().ok()?);
-    (header[16..20] == from.to_le_bytes()).then_some(incarnation)
+    let is_from = header.get(16..20)? == from.to_le_bytes();
+    is_from.then(|| u64::from_le_bytes(field(header, 24)))
+}
+
+/// What a header acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    pub of: u64,
+    pub next: u64,
+    pub next_offset: u32,
+    pub gap: u32,
+}
+
+impl Acknowledgement {
+    pub fn in_header(header: &[u8]) -> Self {
+        Self {
+            of: u64::from_le_bytes(field(header, 72)),
+            next: u64::from_le_bytes(field(header, 80)),
+            next_offset: u32::from_le_bytes(field(header, 100)),
+            gap: u32::from_le_bytes(field(header, 88)),
+        }
+    }
+}
+
+fn field<const BYTES: usize>(header: &[u8], offset: usize) -> [u8; BYTES] {
+    header[offset..offset + BYTES].try_into().unwrap()
 }

@@ -2,8 +2,10 @@
 
 use raft_cluster::{Pid, Rejection};
 
-use crate::forged::{BATCH, CLOSED, ENDED, Header, SETTLED, URGENT, batch_of_one};
-use crate::siege::Siege;
+use crate::forged::{
+    Acknowledgement, BATCH, CLOSED, ENDED, GOODBYE, Header, SETTLED, SINGLE, URGENT, batch_of_one,
+};
+use crate::siege::{Siege, hear_victim};
 use crate::victim::{Order, Report, WINDOW};
 
 /// The last place that a stream can reach.
@@ -12,9 +14,10 @@ const LAST: u64 = u64::MAX / 2;
 #[test]
 fn frames_of_a_replaced_process_are_not_delivered_again() {
     Siege::each(|siege| {
+        let of = siege.incarnation();
         let socket = siege.attacker(siege.insider(), zmq::DEALER);
         let send = |incarnation, sequence| {
-            let header = Header { incarnation, sequence, ..Header::default() };
+            let header = Header { of, incarnation, sequence, ..Header::default() };
             socket.send_multipart(batch_of_one(header, b"once"), 0).unwrap();
         };
         let delivered = |report: &Report| report.delivered.get(&3).copied();
@@ -31,6 +34,67 @@ fn frames_of_a_replaced_process_are_not_delivered_again() {
         siege.await_report(|report| delivered(report) == Some(21));
         let report = siege.assert_unharmed(16 << 10);
         assert_eq!(delivered(&report), Some(21));
+    });
+}
+
+/// What a victim acknowledges of a process of server 3, in the frame that tells of a gap seen in this
+/// round. The frames before it must not acknowledge more.
+fn acknowledged(third: &zmq::Socket, process: u64, round: u32) -> Acknowledgement {
+    let mut so_far = 1;
+    loop {
+        let (header, _) = hear_victim(third);
+        let acknowledgement = Acknowledgement::in_header(&header);
+        if acknowledgement.of != process {
+            continue;
+        }
+        if acknowledgement.gap == round {
+            return acknowledgement;
+        }
+        assert!(acknowledgement.next >= so_far, "{acknowledgement:?} takes something back");
+        so_far = acknowledgement.next;
+    }
+}
+
+#[test]
+fn payloads_for_another_process_are_ignored() {
+    const PROCESS: u64 = 5;
+    Siege::each(|siege| {
+        let (third, victim) = siege.third_server();
+        let socket = siege.attacker(siege.insider(), zmq::DEALER);
+        let usual = Header { incarnation: PROCESS, flags: URGENT, of: victim, ..Header::default() };
+        // It says that something has not come, and so makes the victim say what has.
+        let ask = |round| {
+            let header = Header { sequence: 100, round, ..usual };
+            socket.send(header.bytes(), 0).unwrap();
+            acknowledged(&third, PROCESS, round)
+        };
+        let nothing = Acknowledgement { of: PROCESS, next: 1, next_offset: 0, gap: 1 };
+        assert_eq!(ask(1), nothing);
+
+        let mut round = 1;
+        for of in [0, 1, victim - 1, victim + 1, u64::MAX] {
+            let wrong = Header { of, ..usual };
+            let skipping = Header { sequence: 9, base: 9, missed: 9, ..wrong };
+            let begun = Header { kind: SINGLE, length: 20, ..wrong };
+            let frames = [
+                batch_of_one(wrong, b"for another"),
+                batch_of_one(skipping, b"for another"),
+                Header { kind: SINGLE, ..wrong }.before(b"for another".to_vec()),
+                [begun.bytes(), b"for another".to_vec()],
+            ];
+            for frame in &frames {
+                socket.send_multipart(frame, 0).unwrap();
+            }
+            socket.send(Header { kind: GOODBYE, ..wrong }.bytes(), 0).unwrap();
+            round += 1;
+            assert_eq!(ask(round), Acknowledgement { gap: round, ..nothing }, "for {of}");
+        }
+        socket.send_multipart(batch_of_one(usual, b"for this one"), 0).unwrap();
+        round += 1;
+        siege.await_report(|report| report.delivered.get(&3) == Some(&1));
+        assert_eq!(ask(round), Acknowledgement { next: 2, gap: round, ..nothing });
+        let report = siege.assert_unharmed(16 << 10);
+        assert_eq!(report.delivered.get(&3), Some(&1), "{report:?}");
     });
 }
 
@@ -92,9 +156,10 @@ fn acknowledgements_of_what_was_never_sent_are_refused() {
 fn a_storm_of_incarnations_is_weathered() {
     const INCARNATIONS: u64 = 30_000;
     Siege::each(|siege| {
+        let of = siege.incarnation();
         let socket = siege.attacker(siege.insider(), zmq::DEALER);
         for incarnation in 1..=INCARNATIONS {
-            let header = Header { incarnation, flags: URGENT, ..Header::default() };
+            let header = Header { of, incarnation, flags: URGENT, ..Header::default() };
             socket.send_multipart(batch_of_one(header, b"new"), 0).unwrap();
             if incarnation % 5_000 == 0 {
                 siege.assert_serving();

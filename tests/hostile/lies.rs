@@ -5,9 +5,9 @@ use raft_cluster::{Pid, Rejection};
 use crate::forged::{BATCH, GOODBYE, Header, SINGLE, batch_of_one, envelope};
 use crate::siege::{Reach, Siege};
 
-/// Frames that no server of the cluster would send to server 1.
-fn lies() -> Vec<Vec<Vec<u8>>> {
-    let heartbeat = Header::default();
+/// Frames that no server of the cluster would send to server 1, whose incarnation is `of`.
+fn lies(of: u64) -> Vec<Vec<Vec<u8>>> {
+    let heartbeat = Header { of, ..Header::default() };
     let kind = |kind| Header { kind, ..heartbeat };
     let batch = |envelopes| Header { kind: BATCH, envelopes, ..heartbeat };
     let piece = |offset, length| Header { kind: SINGLE, offset, length, ..heartbeat }.bytes();
@@ -56,8 +56,10 @@ fn lies() -> Vec<Vec<Vec<u8>>> {
         batch(1).before([&one[..], b"c"].concat()).to_vec(),
         batch(1).before(envelope(1, b"ab")).to_vec(),
         batch(1).before(envelope(3, b"ab")).to_vec(),
-        batch(1).before(envelope(u32::MAX >> 1, b"ab")).to_vec(),
-        batch(2).before([one, envelope(u32::MAX >> 1, b"")].concat()).to_vec(),
+        batch(1).before(envelope(u32::MAX >> 5, b"ab")).to_vec(),
+        batch(2).before([one, envelope(u32::MAX >> 5, b"")].concat()).to_vec(),
+        // Its id is in no place that there is.
+        batch(1).before(vec![3 << 1, 0, 0, 0]).to_vec(),
         batch(1_000_000).before(envelope(0, b"").repeat(80_000)).to_vec(),
         vec![piece(8, 10), b"abc".to_vec()],
         vec![piece(u32::MAX, 10), b"abc".to_vec()],
@@ -71,7 +73,7 @@ fn lies() -> Vec<Vec<Vec<u8>>> {
 #[test]
 fn each_lie_is_refused() {
     Siege::each(|siege| {
-        let lies = lies();
+        let lies = lies(siege.incarnation());
         for (guise, reach) in siege.guises() {
             if reach == Reach::Refused {
                 siege.await_refusal(guise, &lies[0]);
@@ -93,11 +95,12 @@ fn each_lie_is_refused() {
 #[test]
 fn who_is_not_listed_is_nobody() {
     Siege::each(|siege| {
+        let of = siege.incarnation();
         let socket = siege.attacker(siege.insider(), zmq::DEALER);
         // Not listed, the server itself, and the edges.
         let claims = [99, 1, 0, u32::MAX];
         for from in claims {
-            let header = Header { from, ..Header::default() };
+            let header = Header { from, of, ..Header::default() };
             socket.send_multipart(batch_of_one(header, b"I am somebody"), 0).unwrap();
         }
         let reason = |claimed| {

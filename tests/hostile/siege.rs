@@ -196,6 +196,12 @@ impl Siege {
         poll(&format!("{guise:?} to be refused"), look, |rejected| *rejected > known);
     }
 
+    /// The victim's incarnation. A forged payload that is to be taken has to name it.
+    pub fn incarnation(&self) -> u64 {
+        let (_place, incarnation) = self.third_server();
+        incarnation
+    }
+
     /// A socket that takes the place of server 3, and the victim's incarnation, which it has read.
     /// From there on it reads next to nothing.
     pub fn third_server(&self) -> (zmq::Socket, u64) {
@@ -209,13 +215,7 @@ impl Siege {
             socket.set_curve_secretkey(&keys[2].secret_key).unwrap();
         }
         socket.bind(&format!("tcp://{}", self.address(Pid::new(3)))).unwrap();
-        let incarnation = loop {
-            // The true peers speak to server 3 too.
-            let message = socket.recv_multipart(0).unwrap();
-            if let Some(incarnation) = incarnation_of(VICTIM.as_u32(), &message[0]) {
-                break incarnation;
-            }
-        };
+        let (_, incarnation) = hear_victim(&socket);
         (socket, incarnation)
     }
 
@@ -264,6 +264,18 @@ impl Siege {
     pub fn await_report(&mut self, wanted: impl Fn(&Report) -> bool) -> Report {
         let what = "the victim's report to be as wanted";
         poll(what, || self.victim.order(Order::Report), wanted)
+    }
+}
+
+/// The next header that the victim sends to server 3, whose place this socket has taken, and its
+/// incarnation.
+pub fn hear_victim(third: &zmq::Socket) -> (Vec<u8>, u64) {
+    loop {
+        // The true peers speak to server 3 too.
+        let header = third.recv_multipart(0).unwrap().swap_remove(0);
+        if let Some(incarnation) = incarnation_of(VICTIM.as_u32(), &header) {
+            return (header, incarnation);
+        }
     }
 }
 
