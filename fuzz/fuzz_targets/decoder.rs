@@ -16,6 +16,10 @@ use raft_cluster::internals::{Frame, HEADER_LEN};
 const SHORT_HEAD: usize = 4;
 const LONG_HEAD: usize = 12;
 
+/// Where that says how long the message is, and where its id is.
+const LENGTH_SHIFT: u32 = 5;
+const ID_SHIFT: u32 = 1;
+
 /// Where the header says how many envelopes a batch holds.
 const COUNT: std::ops::Range<usize> = 52..56;
 
@@ -90,8 +94,8 @@ fn with_true_count(header: &[u8], body: &[u8]) -> Vec<u8> {
     let mut count = 0_u32;
     let mut rest = body;
     while let Some(word) = rest.first_chunk().map(|head| u32::from_le_bytes(*head)) {
-        let head = if word >> 1 & 3 == 0 { LONG_HEAD } else { SHORT_HEAD };
-        let Some(next) = rest.get(head + (word >> 3) as usize..) else { break };
+        let head = if word >> ID_SHIFT & 3 == 0 { LONG_HEAD } else { SHORT_HEAD };
+        let Some(next) = rest.get(head + (word >> LENGTH_SHIFT) as usize..) else { break };
         rest = next;
         count += 1;
     }

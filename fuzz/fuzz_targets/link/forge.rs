@@ -107,6 +107,7 @@ impl Forgery {
 
     fn body(&self, header: &mut [u8; HEADER_LEN], body: Bytes) -> Bytes {
         const BATCH: u8 = 1;
+        const LENGTH_SHIFT: u32 = 5;
         match &self.body {
             Body::AsItWas => body,
             Body::Empty => Bytes::new(),
@@ -115,7 +116,7 @@ impl Forgery {
                 header[4] = BATCH;
                 header[52..56].copy_from_slice(&u32::from(*envelopes).to_le_bytes());
                 header[64..72].fill(0);
-                let mut envelope = (u32::from(*length) << 3).to_le_bytes().to_vec();
+                let mut envelope = (u32::from(*length) << LENGTH_SHIFT).to_le_bytes().to_vec();
                 envelope.resize(12 + usize::from(*length), 0);
                 envelope.repeat((*envelopes).into()).into()
             }

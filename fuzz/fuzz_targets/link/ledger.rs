@@ -62,6 +62,16 @@ pub fn write(record: Option<Record>, bytes: usize) -> (i64, Bytes) {
     (record.id(), msg.into())
 }
 
+/// What a listener has to know of what a process leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knows {
+    /// All of it: it has listened from the start.
+    All,
+    /// All after the first envelope that it has read: one before it may have read the others.
+    AfterTheFirst,
+    Nothing,
+}
+
 /// What one process has received from another.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stream {
@@ -69,6 +79,8 @@ pub struct Stream {
     due: u64,
     /// How many were left out.
     left_out: u64,
+    /// How many of them before the first that was read, once one was.
+    before: Option<u64>,
     /// How many the listener was told to have missed.
     told: u64,
 }
@@ -83,13 +95,20 @@ impl Received {
         self.0.entry(writer).or_default().told += count;
     }
 
-    /// The listener has read an envelope. Whether it has to know of `all` that were left out.
-    pub fn read(&mut self, record: Record, all: bool) {
+    /// The listener has read an envelope.
+    pub fn read(&mut self, record: Record, knows: Knows) {
         let stream = self.0.entry(record.writer).or_default();
         assert!(stream.due <= record.number, "{record:?} comes again or late: {stream:?}");
         stream.left_out += record.number - stream.due;
         stream.due = record.number + 1;
-        assert!(!all || stream.left_out <= stream.told, "before {record:?}: {stream:?}");
+        let before = *stream.before.get_or_insert(stream.left_out);
+        let untold = stream.left_out.saturating_sub(stream.told);
+        let is_fair = match knows {
+            Knows::All => untold == 0,
+            Knows::AfterTheFirst => untold <= before,
+            Knows::Nothing => true,
+        };
+        assert!(is_fair, "before {record:?}: {stream:?}");
     }
 
     /// The listener has read the last envelope that this process has sent.

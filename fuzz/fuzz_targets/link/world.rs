@@ -12,7 +12,7 @@
 //! In a peaceful play, too:
 //!
 //! - The envelopes of one process enter an inbox in order, each at most once and unchanged, and who
-//!   has listened from the start is told of all that are left out.
+//!   listens is told of all that are left out: from the start, or from the first that it has read.
 //! - No acknowledgement is refused as false, none counts what has entered no inbox, and nobody
 //!   listens to a process that was replaced while the present one is heard.
 //! - Once the network works, all is settled within a few heartbeats.
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use raft_cluster::internals::{Frame, Thread};
 
-use crate::ledger::{Ledger, Process, Record};
+use crate::ledger::{Knows, Ledger, Process, Record};
 use crate::server::Server;
 use crate::setup::{HEARTBEAT, Setup, WINDOW};
 use crate::{Manners, Mood, Side, Step, To, What};
@@ -218,8 +218,8 @@ impl World {
             if self.mood == Mood::Peaceful {
                 let record = Record::of(&envelope).expect("it is for somebody who runs");
                 self.ledger.enter(record);
-                let all = self.is_told_of_all(side, record.writer);
-                self.server(side).received().read(record, all);
+                let knows = self.knows(side, record.writer);
+                self.server(side).received().read(record, knows);
             }
         }
         let is_bounded = self.mood == Mood::Hostile || bytes <= WINDOW + LARGEST_FRAME;
@@ -227,13 +227,23 @@ impl World {
         read
     }
 
-    /// Whether the process on this side has to know of all that this writer leaves out. What a
-    /// process before it turned away, it need not know.
-    fn is_told_of_all(&mut self, side: Side, writer: Process) -> bool {
+    /// What the process on this side has to know of what this writer leaves out. What a process
+    /// before it turned away, it need not know; nor what one takes that was replaced, but still
+    /// runs.
+    fn knows(&mut self, side: Side, writer: Process) -> Knows {
         let listener = self.server(side).id;
         let is_first = self.ledger.is_first_listener(writer, listener);
+        let has_ghosts = self.setup.has_ghosts;
         let server = self.server(side.other());
-        is_first && server.id == writer && server.tells_all()
+        if server.id != writer || !server.tells_all() {
+            Knows::Nothing
+        } else if is_first {
+            Knows::All
+        } else if has_ghosts {
+            Knows::Nothing
+        } else {
+            Knows::AfterTheFirst
+        }
     }
 
     fn pause(&mut self, side: Side, further: Duration, pause: Duration) {
