@@ -1,5 +1,6 @@
 //! What was accepted for a peer and is not settled yet.
 
+mod acknowledgement;
 mod fairness;
 mod suspension;
 mod withdrawal;
@@ -79,6 +80,8 @@ struct Queued {
     missed: u64,
     /// The process that the envelopes are for which are for one only, if there are any.
     bound_to: Option<Incarnation>,
+    /// Which outbox it has come by; none if by none.
+    lane: Option<LaneId>,
     tag: Tag,
     /// The part of the payload that has this place in the stream, in bytes: all of it, unless it was
     /// broken off.
@@ -92,7 +95,7 @@ impl Queued {
     fn new(payload: Payload, missed: u64, bound_to: Option<Incarnation>, tag: Tag) -> Self {
         let bound_to = bound_to.filter(|_| payload.is_bound());
         let end = payload.len();
-        Self { payload, missed, bound_to, tag, start: 0, end, counted: false }
+        Self { payload, missed, bound_to, lane: None, tag, start: 0, end, counted: false }
     }
 
     fn len(&self) -> usize {
@@ -102,6 +105,11 @@ impl Queued {
     /// What it takes of the window.
     fn bytes(&self) -> usize {
         self.len() + FRAME_OVERHEAD
+    }
+
+    /// The tag of what is left of it.
+    fn comes_at(&self) -> Tag {
+        self.tag + self.start as Tag
     }
 
     /// How much of it the peer can say to have without having taken its place, in bytes.
@@ -241,14 +249,13 @@ impl SendQueue {
         short: bool,
     ) {
         let tag = self.lanes.tag(lane, payload.len() + FRAME_OVERHEAD);
-        let comes_later = |queued: &&Queued| queued.tag + queued.start as Tag > tag;
-        let behind = self.payloads.iter().rev().take_while(comes_later).count();
-        let at = self.payloads.len() - behind;
-        let begun = self.begun();
-        if short && at <= begun {
-            self.break_off(tag);
-        }
-        self.insert(at.max(self.begun()), Queued::new(payload, 0, bound_to, tag));
+        let at = if short { self.interjection(lane, tag) } else { None };
+        let at = at.unwrap_or_else(|| {
+            let behind = self.payloads.iter().rev().take_while(|it| it.comes_at() > tag).count();
+            (self.payloads.len() - behind).max(self.begun())
+        });
+        let lane = Some(lane);
+        self.insert(at, Queued { lane, ..Queued::new(payload, 0, bound_to, tag) });
     }
 
     /// Adds a payload without envelopes, which tells the peer how many it has missed.
@@ -285,7 +292,9 @@ impl SendQueue {
     #[cfg(test)]
     pub(super) fn forget_history(&mut self) {
         self.lanes = Lanes::default();
-        self.payloads.iter_mut().for_each(|queued| queued.tag = Tag::default());
+        for queued in &mut self.payloads {
+            (queued.lane, queued.tag) = (None, Tag::default());
+        }
         self.acknowledged.clear();
     }
 
@@ -304,7 +313,11 @@ impl SendQueue {
     /// The next piece to send, of `max` bytes at most, which counts as sent from here on.
     pub(super) fn take_next(&mut self, max: usize) -> Option<Piece> {
         let Cursor { index, offset } = self.cursor;
-        let queued = self.payloads.get(index)?;
+        let queued = self.payloads.get_mut(index)?;
+        if !queued.counted {
+            // It may have had to wait for a large message, in which others' time has gone on.
+            queued.tag = self.lanes.begin(queued.lane, queued.tag, queued.bytes());
+        }
         let missed = queued.missed;
         let start = queued.start + offset;
         let payload = queued.payload.piece(start, max.min(queued.end - start));
@@ -357,96 +370,6 @@ impl SendQueue {
         self.partial = 0;
         self.mend();
         self.go_back();
-    }
-
-    /// The peer misses what comes from `next` on. It may have had more of the first payload before,
-    /// which it could not keep.
-    pub(super) fn lose_partial(&mut self, next: Position) {
-        if next.sequence == self.base {
-            self.partial = self.partial.min(self.offset_in_first(next));
-        }
-    }
-
-    /// All before `next` has come. Returns how many bytes of the window that is.
-    pub(super) fn acknowledge(&mut self, next: Position) -> usize {
-        let mut bytes = 0;
-        while self.base < next.sequence {
-            let Some(front) = self.pop() else { return bytes };
-            bytes += front.bytes() - mem::take(&mut self.partial);
-        }
-        let partial = self.offset_in_first(next);
-        let most = self.payloads.front().map_or(0, Queued::most_in_part);
-        if self.base == next.sequence && (self.partial + 1..=most).contains(&partial) {
-            bytes += partial - self.partial;
-            self.partial = partial;
-            let (cursor, before) = self.first_missing();
-            if cursor > self.cursor {
-                (self.cursor, self.before_cursor) = (cursor, before);
-            }
-        }
-        bytes
-    }
-
-    fn offset_in_first(&self, position: Position) -> usize {
-        let start = self.payloads.front().map_or(0, |first| first.start);
-        (position.offset as usize).saturating_sub(start)
-    }
-
-    /// Takes out the first payload, which is acknowledged.
-    fn pop(&mut self) -> Option<Queued> {
-        let front = self.payloads.pop_front()?;
-        self.base = self.base.next();
-        if self.cursor.index > 0 {
-            self.before_cursor -= front.bytes();
-        }
-        self.cursor.shift();
-        self.sent.shift();
-        self.repeated = self.repeated.saturating_sub(1);
-        self.counts.window_bytes -= front.bytes();
-        self.counts.in_flight -= front.envelopes();
-        self.counts.acknowledged += front.envelopes();
-        #[cfg(test)]
-        if !front.is_broken_off() {
-            self.acknowledged.push(front.payload.clone());
-        }
-        Some(front)
-    }
-
-    /// The peer takes nothing more: all that it has not acknowledged is given up.
-    pub(super) fn drop_all(&mut self) {
-        self.base = self.base.plus(self.payloads.len());
-        self.forget_partial();
-        self.sent = Cursor::default();
-        self.missed = 0;
-        self.counts.window_bytes = 0;
-        self.counts.queued = 0;
-        self.counts.in_flight = 0;
-        let whole = mem::take(&mut self.payloads).into_iter().filter(|it| !it.is_broken_off());
-        for Queued { payload, bound_to, .. } in whole {
-            self.give_up(GivenUp { payload, reason: Reason::InboxClosed, bound_to });
-        }
-    }
-
-    /// Gives up what was never queued, and tells the peer with the next frame that it missed this.
-    pub(super) fn miss(&mut self, given_up: GivenUp) {
-        self.missed += given_up.payload.envelopes();
-        self.give_up(given_up);
-    }
-
-    /// Gives up a payload: it is to be reported.
-    pub(super) fn give_up(&mut self, given_up: GivenUp) {
-        let envelopes = given_up.payload.envelopes();
-        let dropped = &mut self.counts.dropped;
-        match given_up.reason {
-            Reason::TooLarge => dropped.too_large += envelopes,
-            Reason::PeerDown => dropped.peer_down += envelopes,
-            Reason::WindowFull => dropped.window_full += envelopes,
-            Reason::Restarted => dropped.restarted += envelopes,
-            Reason::InboxClosed | Reason::NoSuchPeer => dropped.inbox_closed += envelopes,
-        }
-        if envelopes > 0 {
-            self.dropped.push_back(given_up);
-        }
     }
 
     /// What has been given up and is to be reported.

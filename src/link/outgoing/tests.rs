@@ -2,12 +2,13 @@
 //! and what a healthy peer never brings about.
 
 mod fragments;
+mod lanes;
 
 use bytes::Bytes;
 
 use super::*;
 use crate::envelope::{Delivery, Pid};
-use crate::frame::{ClusterId, Incarnation, Position, Sequence};
+use crate::frame::{ClusterId, Frame, Incarnation, Position, Sequence, Silence};
 use crate::link::FrameSizes;
 
 const OWN: u64 = 7;

@@ -168,3 +168,58 @@ fn the_first_piece_of_what_has_no_room_is_turned_away_until_all_of_it_has() {
     incoming.takes(piece(5, &whole, 0..20), 3);
     assert_eq!(nack(&incoming), None);
 }
+
+/// The same frame, before which a payload is broken off of which so much has come.
+fn breaking_off(frame: Frame, suspends: u32) -> Frame {
+    Frame { header: Header { suspends, ..frame.header }, ..frame }
+}
+
+#[test]
+fn a_message_that_is_broken_off_goes_on_behind_what_came_in_between() {
+    let mut incoming = incoming(10_000);
+    let (large, short) = (single(TEXT), single(b"short"));
+    incoming.takes(heartbeat(1), 0);
+    incoming.takes(piece(1, &large, 0..20), 1);
+    // What comes before the break has to come first.
+    incoming.takes(breaking_off(frame((2, 0), short.clone()), 40), 2);
+    assert_eq!((nack(&incoming), arrived(&incoming)), (Some(Epoch::FIRST), None));
+    incoming.takes(piece(1, &large, 20..40), 3);
+    incoming.takes(breaking_off(frame((2, 0), short.clone()), 40), 4);
+    assert_eq!((nack(&incoming), arrived(&incoming)), (None, Some(&short)));
+    incoming.pop(at(5));
+    incoming.takes(frame((3, 0), short.clone()), 6);
+    incoming.pop(at(6));
+    // A heartbeat says where it goes on, and is no gap.
+    incoming.takes(frame((4, 40), Payload::Heartbeat), 7);
+    assert_eq!(nack(&incoming), None);
+    incoming.takes(piece(4, &large, 50..60), 8);
+    assert_eq!(nack(&incoming), Some(Epoch::FIRST), "some is missing");
+    incoming.takes(piece(4, &large, 40..50), 9);
+    incoming.takes(piece(4, &large, 50..60), 10);
+    assert_eq!(arrived(&incoming), Some(&large));
+}
+
+#[test]
+fn nothing_large_comes_in_between_and_nothing_is_broken_off_twice() {
+    const HUGE: &[u8] = &[0; 300 << 10];
+    let takes = |frame: Frame| {
+        let mut incoming = incoming(10 << 20);
+        incoming.limits.max_message = u32::MAX;
+        incoming.takes(heartbeat(1), 0);
+        incoming.takes(piece(1, &single(TEXT), 0..20), 1);
+        let result = incoming.handle_frame(frame, at(2));
+        (result.map(|_| nack(&incoming)), incoming)
+    };
+    let huge = single(HUGE);
+    let (result, _) = takes(breaking_off(piece(2, &huge, 0..1_000), 20));
+    assert_eq!(result, Err(Rejection::Malformed));
+    let (result, mut incoming) = takes(breaking_off(piece(2, &single(&TEXT[..30]), 0..10), 20));
+    assert_eq!(result, Ok(None));
+    incoming.takes(breaking_off(frame((3, 0), single(b"short")), 10), 3);
+    assert_eq!(nack(&incoming), Some(Epoch::FIRST));
+    // The first may begin anew instead of going on.
+    incoming.takes(piece(2, &single(&TEXT[..30]), 10..30), 4);
+    incoming.pop(at(4));
+    incoming.takes(piece(3, &single(TEXT), 0..60), 5);
+    assert_eq!(arrived(&incoming), Some(&single(TEXT)));
+}

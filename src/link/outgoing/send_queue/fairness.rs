@@ -37,6 +37,16 @@ impl Lanes {
         self.now
     }
 
+    /// A payload of so many bytes is begun to be sent, which was to begin at this tag. Returns when
+    /// it really does; what its lane has next comes after it.
+    pub(super) fn begin(&mut self, lane: Option<LaneId>, tag: Tag, bytes: usize) -> Tag {
+        let tag = tag.max(self.now);
+        if let Some((_, end)) = self.ends.iter_mut().find(|(known, _)| Some(*known) == lane) {
+            *end = (*end).max(tag + bytes as Tag);
+        }
+        tag
+    }
+
     /// A payload with this tag is sent.
     pub(super) fn advance(&mut self, tag: Tag) {
         self.now = self.now.max(tag);
@@ -60,6 +70,16 @@ mod tests {
         assert_eq!(lanes.tag(0, 1_000), 4_000);
         lanes.advance(1_000);
         assert_eq!(lanes.tag(2, 1), 2_000, "what is sent again does not set the time back");
+    }
+
+    #[test]
+    fn what_had_to_wait_for_others_begins_when_it_begins() {
+        let mut lanes = Lanes::default();
+        let (large, late) = (lanes.tag(0, 1_000), lanes.tag(1, 200));
+        lanes.advance(large + 900);
+        assert_eq!(lanes.begin(Some(1), late, 200), 900);
+        assert_eq!((lanes.tag(1, 200), lanes.tag(0, 1)), (1_100, 1_000));
+        assert_eq!(lanes.begin(None, 2_000, 10), 2_000);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What is queued and never to reach the peer: what is larger than it takes, and what is for a
-//! process of it that is gone.
+//! What is never to reach the peer, or never reaches it whole: since the peer takes nothing more, or
+//! is not there, since a message is larger than it takes, or for a process of it that is gone.
 
 use std::mem;
 
@@ -10,6 +10,43 @@ use crate::frame::{Incarnation, Payload};
 use crate::wire::{Run, join, runs_by_delivery, runs_by_size};
 
 impl SendQueue {
+    /// The peer takes nothing more: all that it has not acknowledged is given up.
+    pub(in crate::link::outgoing) fn drop_all(&mut self) {
+        self.base = self.base.plus(self.payloads.len());
+        self.forget_partial();
+        self.sent = Cursor::default();
+        self.missed = 0;
+        self.counts.window_bytes = 0;
+        self.counts.queued = 0;
+        self.counts.in_flight = 0;
+        let whole = mem::take(&mut self.payloads).into_iter().filter(|it| !it.is_broken_off());
+        for Queued { payload, bound_to, .. } in whole {
+            self.give_up(GivenUp { payload, reason: Reason::InboxClosed, bound_to });
+        }
+    }
+
+    /// Gives up what was never queued, and tells the peer with the next frame that it missed this.
+    pub(in crate::link::outgoing) fn miss(&mut self, given_up: GivenUp) {
+        self.missed += given_up.payload.envelopes();
+        self.give_up(given_up);
+    }
+
+    /// Gives up a payload: it is to be reported.
+    pub(in crate::link::outgoing) fn give_up(&mut self, given_up: GivenUp) {
+        let envelopes = given_up.payload.envelopes();
+        let dropped = &mut self.counts.dropped;
+        match given_up.reason {
+            Reason::TooLarge => dropped.too_large += envelopes,
+            Reason::PeerDown => dropped.peer_down += envelopes,
+            Reason::WindowFull => dropped.window_full += envelopes,
+            Reason::Restarted => dropped.restarted += envelopes,
+            Reason::InboxClosed | Reason::NoSuchPeer => dropped.inbox_closed += envelopes,
+        }
+        if envelopes > 0 {
+            self.dropped.push_back(given_up);
+        }
+    }
+
     /// Gives up every envelope with a message above `max_message` bytes. The peer is told at the
     /// place where it would have come, or at the beginning of a batch that has been sent before.
     /// Returns whether there was any.
@@ -58,8 +95,9 @@ impl SendQueue {
         runs: impl Fn(Payload) -> Vec<Run>,
         was_sent: bool,
     ) {
-        let Queued { payload, mut missed, bound_to, tag, counted, .. } = queued;
+        let Queued { payload, mut missed, bound_to, lane, tag, counted, .. } = queued;
         let kept_as = |payload: Payload, missed| Queued {
+            lane,
             counted,
             ..Queued::new(payload, missed, bound_to, tag)
         };

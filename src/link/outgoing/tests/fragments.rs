@@ -5,13 +5,13 @@ use crate::envelope::{Envelope, Recipient};
 use crate::wire::{Batch, Envelopes};
 
 /// One with frames of 100 bytes, of which some are on their way at once.
-fn outgoing_in_pieces() -> Outgoing {
+pub(super) fn outgoing_in_pieces() -> Outgoing {
     let frames = FrameSizes { min: 100, max: 100 };
     let outgoing = outgoing();
     Outgoing::new(outgoing.ends, Limits { frames, ..outgoing.limits }, at(0))
 }
 
-fn single(bytes: usize) -> Payload {
+pub(super) fn single(bytes: usize) -> Payload {
     Payload::Single {
         to: Recipient::Broadcast,
         msg_id: 0,
@@ -21,14 +21,14 @@ fn single(bytes: usize) -> Payload {
 }
 
 /// A peer that takes large messages has all before this.
-fn has(millis: u64, next: u64, offset: u32) -> PeerStatus {
+pub(super) fn has(millis: u64, next: u64, offset: u32) -> PeerStatus {
     let mut status = heard(millis, next);
     status.received_ack.next.offset = offset;
     PeerStatus { max_message: 1_000, ..status }
 }
 
 /// The frames of the stream that are sent now: which payload, from where, and how many bytes.
-fn pieces(outgoing: &mut Outgoing, millis: u64) -> Vec<(u64, u32, usize)> {
+pub(super) fn pieces(outgoing: &mut Outgoing, millis: u64) -> Vec<(u64, u32, usize)> {
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(millis)));
     let in_stream = frames.filter(|frame| frame.payload != Payload::Heartbeat);
     let place = |frame: Frame| {
