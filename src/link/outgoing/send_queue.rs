@@ -102,9 +102,15 @@ impl Queued {
         self.end - self.start
     }
 
-    /// What it takes of the window.
+    /// What it takes on its way.
     fn bytes(&self) -> usize {
         self.len() + FRAME_OVERHEAD
+    }
+
+    /// What it takes of the window. The peer has to hold a message that was broken off until it is
+    /// whole.
+    fn window_bytes(&self) -> usize {
+        FRAME_OVERHEAD + if self.is_broken_off() { 0 } else { self.end }
     }
 
     /// The tag of what is left of it.
@@ -279,7 +285,7 @@ impl SendQueue {
         let overtaken = self.payloads.range_mut(at..).map(|queued| mem::take(&mut queued.missed));
         queued.missed = overtaken.sum::<u64>() + mem::take(&mut self.missed);
         self.counts.queued += queued.envelopes();
-        self.counts.window_bytes += queued.bytes();
+        self.counts.window_bytes += queued.window_bytes();
         self.payloads.insert(at, queued);
     }
 

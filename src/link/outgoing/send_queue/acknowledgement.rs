@@ -49,7 +49,7 @@ impl SendQueue {
         self.cursor.shift();
         self.sent.shift();
         self.repeated = self.repeated.saturating_sub(1);
-        self.counts.window_bytes -= front.bytes();
+        self.counts.window_bytes -= front.window_bytes();
         self.counts.in_flight -= front.envelopes();
         self.counts.acknowledged += front.envelopes();
         #[cfg(test)]

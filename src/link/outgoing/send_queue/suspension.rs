@@ -55,7 +55,6 @@ impl SendQueue {
     /// were taken stay.
     pub(super) fn mend(&mut self) {
         for (index, queued) in self.payloads.iter_mut().enumerate() {
-            let before = queued.bytes();
             if queued.is_broken_off() {
                 *queued = Queued { counted: true, ..Queued::new(marker(), 0, None, queued.tag) };
             } else {
@@ -64,8 +63,6 @@ impl SendQueue {
                 }
                 queued.start = 0;
             }
-            self.counts.window_bytes += queued.bytes();
-            self.counts.window_bytes -= before;
         }
     }
 }

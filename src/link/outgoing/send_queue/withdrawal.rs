@@ -78,7 +78,7 @@ impl SendQueue {
         self.sent = Cursor { index: begun, offset: 0 };
         for (index, queued) in mem::take(&mut self.payloads).into_iter().enumerate() {
             if holds_some(&queued) {
-                self.counts.window_bytes -= queued.bytes();
+                self.counts.window_bytes -= queued.window_bytes();
                 self.requeue_without(reason, queued, &runs, index < begun);
             } else {
                 self.payloads.push_back(queued);
@@ -116,7 +116,7 @@ impl SendQueue {
         } else if missed > 0 {
             kept.push(kept_as(marker(), missed));
         }
-        self.counts.window_bytes += kept.iter().map(Queued::bytes).sum::<usize>();
+        self.counts.window_bytes += kept.iter().map(Queued::window_bytes).sum::<usize>();
         self.payloads.extend(kept);
     }
 
