@@ -159,9 +159,20 @@ pub(crate) struct Delivery {
     pub(crate) bound: bool,
     /// It waits for nobody, and is for the process that speaks for the peer when it is sent.
     pub(crate) or_return: bool,
+    /// Its acknowledgement is told.
+    pub(crate) receipt: bool,
 }
 
 impl Delivery {
+    /// What either of the two asks for.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            bound: self.bound || other.bound,
+            or_return: self.or_return || other.or_return,
+            receipt: self.receipt || other.receipt,
+        }
+    }
+
     /// Whether no later process of the peer may get it.
     pub(crate) fn is_for_one_process(self) -> bool {
         self.bound || self.or_return
@@ -234,6 +245,20 @@ impl Envelope {
     pub fn for_session(mut self, session: Session) -> Self {
         self.session = session;
         self.delivery.bound = true;
+        self
+    }
+
+    /// The same envelope, and its sender is told when it has entered the inbox of a peer, by an event:
+    /// [`Acknowledged`](crate::Event::Acknowledged), once for each peer.
+    ///
+    /// ```
+    /// use raft_cluster::{Envelope, Pid};
+    ///
+    /// let last = Envelope::to(Pid::new(3), "the last piece of a snapshot").with_id(8).with_receipt();
+    /// ```
+    #[must_use]
+    pub fn with_receipt(mut self) -> Self {
+        self.delivery.receipt = true;
         self
     }
 

@@ -15,7 +15,7 @@ pub(crate) use sink::{EventChannel, EventSink};
 /// the inbox, and an earlier process's [`Down`](Event::Down) or [`Restarted`](Event::Restarted)
 /// before that.
 ///
-/// The channel holds 1,024 events: up to half of them envelopes that come back, with no more bytes
+/// The channel holds 1,024 events: up to half of them envelopes that come back and receipts, with no more bytes
 /// than the [window](crate::Builder::window) (or 1 MiB, or one message alone), and from each peer
 /// its share of the rest, so that nobody's events push out those of others. The library never waits
 /// for the application to read them: what does not fit is counted in
@@ -43,6 +43,14 @@ pub enum Event {
     Stalled(Pid),
     /// No outbox is held up any more by the peer, which was [`Stalled`](Event::Stalled).
     Flowing(Pid),
+    /// An envelope that asked for a [receipt](Envelope::with_receipt) has entered the peer's inbox.
+    #[non_exhaustive]
+    Acknowledged {
+        /// Whose inbox.
+        peer: Pid,
+        /// The envelope's.
+        msg_id: i64,
+    },
     /// The peer had to give up `count` messages to this server; the ones after them follow in the
     /// inbox.
     #[non_exhaustive]
@@ -87,6 +95,9 @@ impl fmt::Display for Event {
             Self::OneWay(pid) => write!(f, "peer {pid} is heard, but does not hear this server"),
             Self::Stalled(pid) => write!(f, "peer {pid} takes no more, and holds an outbox up"),
             Self::Flowing(pid) => write!(f, "peer {pid} holds no outbox up any more"),
+            Self::Acknowledged { peer, msg_id } => {
+                write!(f, "message {msg_id} has entered the inbox of peer {peer}")
+            }
             Self::Missed { from, count } => {
                 write!(f, "{count} messages from peer {from} were missed")
             }

@@ -54,9 +54,9 @@ pub(crate) enum Payload {
     /// Nothing: the header is the message, as a heartbeat or an acknowledgement. It has no place in
     /// the stream of its own.
     Heartbeat,
-    /// Small envelopes, one after the other. The longest message in it has `largest` bytes, and if it
-    /// is `bound`, some are for one process only.
-    Batch { envelopes: u32, largest: u32, bound: bool, body: Bytes },
+    /// Small envelopes, one after the other. The longest message in it has `largest` bytes, and the
+    /// `delivery` is what any of them asks for.
+    Batch { envelopes: u32, largest: u32, delivery: Delivery, body: Bytes },
     /// One large envelope, whose message is the body as it is. How it is delivered is the sender's
     /// affair.
     Single { to: Recipient, msg_id: i64, msg: Bytes, delivery: Delivery },
@@ -107,10 +107,14 @@ impl Payload {
 
     /// Whether some of it is for one process only.
     pub(crate) fn is_bound(&self) -> bool {
+        self.delivery().is_for_one_process()
+    }
+
+    /// What any envelope in it asks for.
+    pub(crate) fn delivery(&self) -> Delivery {
         match self {
-            Self::Heartbeat | Self::Goodbye | Self::Fragment { .. } => false,
-            Self::Batch { bound, .. } => *bound,
-            Self::Single { delivery, .. } => delivery.is_for_one_process(),
+            Self::Heartbeat | Self::Goodbye | Self::Fragment { .. } => Delivery::default(),
+            Self::Batch { delivery, .. } | Self::Single { delivery, .. } => *delivery,
         }
     }
 

@@ -201,7 +201,7 @@ impl Output {
     fn transmit(&mut self, now: Duration) {
         for peer in self.setup.peers.iter_mut() {
             peer.transmit(now);
-            peer.report_dropped(&mut self.setup.events);
+            peer.report(&mut self.setup.events);
         }
     }
 
@@ -274,7 +274,7 @@ impl Output {
         self.advance(Step::Stop, now);
         self.accept_deferred(now);
         let Setup { peers, events, .. } = &mut self.setup;
-        peers.iter_mut().for_each(|peer| peer.report_dropped(events));
+        peers.iter_mut().for_each(|peer| peer.report(events));
         self.publish(now);
         self.setup.peers.take_all().map(|peer| peer.end(now)).collect()
     }

@@ -56,6 +56,11 @@ pub struct PeerStats {
     pub sent: u64,
     /// Entered the peer's inbox.
     pub acknowledged: u64,
+    /// The bytes of what was accepted, and of what was acknowledged: of the messages, and up to 12
+    /// for each that travels with others.
+    pub accepted_bytes: u64,
+    /// See there.
+    pub acknowledged_bytes: u64,
     /// Sent again, each time counted.
     pub resent: u64,
     /// Given up, and reported.

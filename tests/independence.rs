@@ -344,3 +344,40 @@ fn no_outbox_starves_another() {
     drop(one);
     shut_down(server_two);
 }
+
+#[test]
+fn a_receipt_is_told_where_it_was_asked_for_and_nowhere_else() {
+    const LARGE: usize = 3 << 20;
+    let cluster = Cluster::new(3, Transport::Tcp);
+    let [(one, server_one), (two, server_two), (three, server_three)] = start_three(&cluster);
+    let size = |id| if id % 10 == 0 { LARGE } else { 100 };
+    let mut bytes = 0;
+    thread::scope(|scope| {
+        scope.spawn(|| (0..40).for_each(|_| drop(receive(&two))));
+        scope.spawn(|| (0..40).for_each(|_| drop(receive(&three))));
+        for id in 0..40 {
+            let envelope = Envelope::broadcast(vec![0; size(id)]).with_id(id);
+            let envelope = if id % 2 == 0 { envelope.with_receipt() } else { envelope };
+            one.outbox.send_timeout(envelope, BOUND).unwrap();
+            bytes += size(id) as u64;
+        }
+    });
+    for pid in [2, 3] {
+        await_stats(&server_one, pid, |peer| peer.acknowledged == 40);
+        let stats = stats(&server_one, Pid::new(pid));
+        assert_eq!(stats.accepted_bytes, stats.acknowledged_bytes);
+        assert!((bytes..bytes + 40 * 12).contains(&stats.accepted_bytes), "{stats:?}");
+    }
+    let events: Vec<_> = server_one.events().try_iter().collect();
+    for peer in [TWO, THREE] {
+        let receipts = events.iter().filter_map(|event| match event {
+            Event::Acknowledged { peer: by, msg_id, .. } if *by == peer => Some(*msg_id),
+            _ => None,
+        });
+        assert!(receipts.eq((0..40).step_by(2)), "{events:?}");
+    }
+    drop((one, two, three));
+    shut_down(server_one);
+    shut_down(server_two);
+    shut_down(server_three);
+}

@@ -131,6 +131,7 @@ impl Outgoing {
     pub(crate) fn push(&mut self, payload: Payload, lane: LaneId, bound_to: Option<Incarnation>) {
         debug_assert!(!self.goodbye_queued);
         self.queue.counts.accepted += payload.envelopes();
+        self.queue.counts.accepted_bytes += payload.len() as u64;
         if payload.largest() <= self.peer.max_message {
             return self.queue_up(payload, lane, bound_to);
         }
@@ -152,6 +153,7 @@ impl Outgoing {
     /// Accepts a payload that is not going to be sent.
     pub(crate) fn refuse(&mut self, given_up: GivenUp) {
         self.queue.counts.accepted += given_up.payload.envelopes();
+        self.queue.counts.accepted_bytes += given_up.payload.len() as u64;
         if matches!(given_up.reason, Reason::PeerDown | Reason::WindowFull) {
             self.queue.miss(given_up);
         } else {
@@ -270,6 +272,11 @@ impl Outgoing {
         if self.goodbye_queued {
             self.queue.push_goodbye();
         }
+    }
+
+    /// What was acknowledged since the last time, of that which asked for a receipt.
+    pub(crate) fn poll_receipt(&mut self) -> Option<Payload> {
+        self.queue.poll_receipt()
     }
 
     /// What has been given up and is to be reported.

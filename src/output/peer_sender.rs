@@ -140,9 +140,18 @@ impl PeerSender {
         [self.link.poll_timeout(now), self.stuck_at(), stalled].into_iter().flatten().min()
     }
 
-    /// Tells the application what has been given up, as far as it listens.
-    pub(crate) fn report_dropped(&mut self, events: &mut EventSink) {
+    /// Tells the application what has been acknowledged, if it was to be told, and what has been
+    /// given up, as far as it listens.
+    pub(crate) fn report(&mut self, events: &mut EventSink) {
         let ends = self.link.ends();
+        while let Some(payload) = self.link.poll_receipt() {
+            let process = ends.incarnation;
+            let envelopes = Envelopes::returned(payload, ends.own, process, ends.peer, None);
+            for envelope in envelopes.filter(|envelope| envelope.delivery.receipt) {
+                let (peer, msg_id) = (ends.peer, envelope.msg_id);
+                events.emit(Event::Acknowledged { peer, msg_id });
+            }
+        }
         while let Some(GivenUp { payload, reason, bound_to }) = self.link.poll_dropped() {
             let mut left = payload.envelopes();
             let process = ends.incarnation;

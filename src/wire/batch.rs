@@ -2,7 +2,7 @@
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 4 | bit 0: whether it is a broadcast; bits 1 and 2: where the `msg_id` is; bit 3: whether it is bound to a session; bit 4: whether it was to be returned rather than wait; above them the message's length in bytes |
+//! | 4 | bit 0: whether it is a broadcast; bits 1 and 2: where the `msg_id` is; bit 3: whether it is bound to a session; bit 4: whether it was to be returned rather than wait; bit 5: whether a receipt was asked for; above them the message's length in bytes |
 //! | 8 or 0 | `msg_id` |
 //! | length | the message |
 //!
@@ -25,7 +25,8 @@ const BROADCAST: u32 = 1;
 const ID_SHIFT: u32 = 1;
 const BOUND: u32 = 1 << 3;
 const OR_RETURN: u32 = 1 << 4;
-const LENGTH_SHIFT: u32 = 5;
+const RECEIPT: u32 = 1 << 5;
+const LENGTH_SHIFT: u32 = 6;
 
 const ID_FOLLOWS: u32 = 0;
 const ID_SAME: u32 = 1;
@@ -76,7 +77,9 @@ impl Head {
         };
         let length = (word >> LENGTH_SHIFT) as usize;
         let broadcast = word & BROADCAST == BROADCAST;
-        let delivery = Delivery { bound: word & BOUND != 0, or_return: word & OR_RETURN != 0 };
+        let is_set = |bit: u32| word & bit != 0;
+        let (bound, or_return, receipt) = (is_set(BOUND), is_set(OR_RETURN), is_set(RECEIPT));
+        let delivery = Delivery { bound, or_return, receipt };
         (length <= rest.len()).then_some((Self { broadcast, msg_id, delivery, length }, rest))
     }
 }
@@ -84,7 +87,7 @@ impl Head {
 #[inline]
 fn delivery_bits(delivery: Delivery) -> u32 {
     let bit = |set: bool, bit: u32| if set { bit } else { 0 };
-    bit(delivery.bound, BOUND) | bit(delivery.or_return, OR_RETURN)
+    bit(delivery.bound, BOUND) | bit(delivery.or_return, OR_RETURN) | bit(delivery.receipt, RECEIPT)
 }
 
 /// The payload that the body of a batch is; none if it is damaged. What passes here can be taken
@@ -93,18 +96,18 @@ pub(super) fn measure(whole: Bytes) -> Option<Payload> {
     let mut body = &whole[..];
     let mut envelopes = 0_u32;
     let mut largest = 0;
-    let mut bound = false;
+    let mut delivery = Delivery::default();
     let mut before = 0;
     while !body.is_empty() {
         let (head, rest) = Head::read(body, before)?;
         body = &rest[head.length..];
         before = head.msg_id;
         largest = largest.max(head.length);
-        bound |= head.delivery.is_for_one_process();
+        delivery = delivery.or(head.delivery);
         envelopes = envelopes.checked_add(1)?;
     }
     let largest = u32::try_from(largest).ok()?;
-    Some(Payload::Batch { envelopes, largest, bound, body: whole })
+    Some(Payload::Batch { envelopes, largest, delivery, body: whole })
 }
 
 /// A batch in the making.
@@ -114,8 +117,8 @@ pub(crate) struct Batch {
     envelopes: u32,
     /// The length of the longest message, in bytes.
     largest: usize,
-    /// Whether any of the envelopes is for one process only.
-    bound: bool,
+    /// What any of the envelopes asks for.
+    delivery: Delivery,
     /// The id of the last envelope.
     before: i64,
     /// How large the last one became, as a guess at the next.
@@ -141,7 +144,7 @@ impl Batch {
         self.before = head.msg_id;
         self.envelopes += 1;
         self.largest = self.largest.max(msg.len());
-        self.bound |= head.delivery.is_for_one_process();
+        self.delivery = self.delivery.or(head.delivery);
     }
 
     /// How long its body is, in bytes.
@@ -159,13 +162,13 @@ impl Batch {
         let mut body = std::mem::take(&mut self.body);
         let envelopes = std::mem::take(&mut self.envelopes);
         let largest = u32::try_from(std::mem::take(&mut self.largest)).unwrap_or(u32::MAX);
-        let bound = std::mem::take(&mut self.bound);
+        let delivery = std::mem::take(&mut self.delivery);
         self.before = 0;
         self.last = body.len();
         if body.len() < body.capacity() / 2 {
             body.shrink_to_fit();
         }
-        Payload::Batch { envelopes, largest, bound, body: body.into() }
+        Payload::Batch { envelopes, largest, delivery, body: body.into() }
     }
 }
 

@@ -26,10 +26,17 @@ fn msg_id() -> impl Strategy<Value = i64> {
 }
 
 fn envelopes(from: Pid, to: Pid) -> impl Strategy<Value = Vec<Envelope>> {
-    let envelope = (recipient(to), msg_id(), bytes(40), any::<(bool, bool)>());
-    let envelope = envelope.prop_map(move |(to, msg_id, msg, (bound, or_return))| {
+    let envelope = (recipient(to), msg_id(), bytes(40), any::<(bool, bool, bool)>());
+    let envelope = envelope.prop_map(move |(to, msg_id, msg, (bound, or_return, receipt))| {
         let session = Session::of(process(if bound { 2 } else { 1 }));
-        Envelope { to, from, session, msg_id, msg, delivery: Delivery { bound, or_return } }
+        Envelope {
+            to,
+            from,
+            session,
+            msg_id,
+            msg,
+            delivery: Delivery { bound, or_return, receipt },
+        }
     });
     prop::collection::vec(envelope, 1..20)
 }
@@ -57,7 +64,12 @@ fn payload(to: Pid) -> impl Strategy<Value = Payload> {
     prop_oneof![
         Just(Payload::Heartbeat),
         Just(Payload::Goodbye),
-        Just(Payload::Batch { envelopes: 0, largest: 0, bound: false, body: Bytes::new() }),
+        Just(Payload::Batch {
+            envelopes: 0,
+            largest: 0,
+            delivery: Delivery::default(),
+            body: Bytes::new()
+        }),
         single,
         envelopes(Pid::new(1), to).prop_map(|envelopes| batch(&envelopes)),
     ]

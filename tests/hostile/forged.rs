@@ -30,10 +30,12 @@ pub struct Header {
     pub length: u32,
     pub stamp: u32,
     pub delay: u32,
+    /// How much of a payload is broken off before this one.
+    pub suspends: u32,
 }
 
 /// The header's length in bytes.
-pub const LENGTH: usize = 120;
+pub const LENGTH: usize = 124;
 
 pub const BATCH: u8 = 1;
 pub const SINGLE: u8 = 2;
@@ -69,6 +71,7 @@ impl Default for Header {
             length: 0,
             stamp: 0,
             delay: 0,
+            suspends: 0,
         }
     }
 }
@@ -92,7 +95,9 @@ impl Header {
         bytes.extend(self.gap.to_le_bytes());
         bytes.extend(self.silence.to_le_bytes());
         bytes.extend(self.largest.to_le_bytes());
-        for last in [self.next_offset, self.offset, self.length, self.stamp, self.delay] {
+        let last =
+            [self.next_offset, self.offset, self.length, self.stamp, self.delay, self.suspends];
+        for last in last {
             bytes.extend(last.to_le_bytes());
         }
         assert_eq!(bytes.len(), LENGTH);
@@ -114,7 +119,7 @@ impl Header {
 
 /// An envelope of a batch that says its message has `length` bytes.
 pub fn envelope(length: u32, msg: &[u8]) -> Vec<u8> {
-    let head = (length << 5).to_le_bytes();
+    let head = (length << 6).to_le_bytes();
     [&head[..], &0_i64.to_le_bytes(), msg].concat()
 }
 

@@ -5,6 +5,7 @@ mod fragments;
 use bytes::Bytes;
 
 use super::*;
+use crate::envelope::Delivery;
 use crate::envelope::Pid;
 use crate::frame::{ClusterId, Epoch, Position, Sequence, Stamp};
 use crate::link::{FRAME_OVERHEAD, FrameSizes};
@@ -58,7 +59,7 @@ fn batch(sequence: u64) -> Frame {
     let payload = Payload::Batch {
         envelopes: 2,
         largest: 46,
-        bound: false,
+        delivery: Delivery::default(),
         body: Bytes::from_static(&[0; 100]),
     };
     Frame { header: header(PEER, sequence), payload }

@@ -10,6 +10,7 @@ use std::mem;
 
 use bytes::Bytes;
 
+use crate::envelope::Delivery;
 use crate::event::Reason;
 use crate::frame::{Incarnation, Payload, Position, Sequence};
 use crate::link::FRAME_OVERHEAD;
@@ -47,6 +48,8 @@ pub(super) struct SendQueue {
     /// Envelopes given up since the last payload was queued.
     missed: u64,
     dropped: VecDeque<GivenUp>,
+    /// What was acknowledged, and is to be told.
+    receipts: VecDeque<Payload>,
     lanes: Lanes,
     /// What was acknowledged, for whoever looks at it.
     #[cfg(test)]
@@ -166,6 +169,8 @@ pub(super) struct Counts {
     pub(super) in_flight: u64,
     pub(super) window_bytes: usize,
     pub(super) acknowledged: u64,
+    pub(super) accepted_bytes: u64,
+    pub(super) acknowledged_bytes: u64,
     pub(super) sent: u64,
     pub(super) resent: u64,
     pub(super) dropped: Dropped,
@@ -183,6 +188,7 @@ impl SendQueue {
             before_cursor: 0,
             missed: 0,
             dropped: VecDeque::new(),
+            receipts: VecDeque::new(),
             lanes: Lanes::default(),
             #[cfg(test)]
             acknowledged: Vec::new(),
@@ -378,6 +384,11 @@ impl SendQueue {
         self.go_back();
     }
 
+    /// What was acknowledged since the last time, of that which asked for a receipt.
+    pub(super) fn poll_receipt(&mut self) -> Option<Payload> {
+        self.receipts.pop_front()
+    }
+
     /// What has been given up and is to be reported.
     pub(super) fn poll_dropped(&mut self) -> Option<GivenUp> {
         self.dropped.pop_front()
@@ -398,6 +409,8 @@ impl SendQueue {
             in_flight: counts.in_flight,
             window_bytes: counts.window_bytes as u64,
             acknowledged: counts.acknowledged,
+            accepted_bytes: counts.accepted_bytes,
+            acknowledged_bytes: counts.acknowledged_bytes,
             sent: counts.sent,
             resent: counts.resent,
             dropped: counts.dropped,
@@ -408,5 +421,5 @@ impl SendQueue {
 
 /// A payload that only says how many envelopes are missing before it.
 fn marker() -> Payload {
-    Payload::Batch { envelopes: 0, largest: 0, bound: false, body: Bytes::new() }
+    Payload::Batch { envelopes: 0, largest: 0, delivery: Delivery::default(), body: Bytes::new() }
 }

@@ -38,7 +38,12 @@ fn outgoing() -> Outgoing {
 }
 
 fn batch() -> Payload {
-    Payload::Batch { envelopes: 2, largest: 46, bound: false, body: Bytes::from_static(&[0; 100]) }
+    Payload::Batch {
+        envelopes: 2,
+        largest: 46,
+        delivery: Delivery::default(),
+        body: Bytes::from_static(&[0; 100]),
+    }
 }
 
 /// A payload that found the peer down.

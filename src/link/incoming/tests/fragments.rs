@@ -1,7 +1,6 @@
 //! What comes in pieces.
 
 use super::*;
-use crate::envelope::Delivery;
 use crate::envelope::Recipient;
 use crate::frame::{Whole, WholeKind};
 use crate::wire::Batch;

@@ -52,8 +52,12 @@ impl SendQueue {
         self.counts.window_bytes -= front.window_bytes();
         self.counts.in_flight -= front.envelopes();
         self.counts.acknowledged += front.envelopes();
-        #[cfg(test)]
         if !front.is_broken_off() {
+            self.counts.acknowledged_bytes += front.payload.len() as u64;
+            if front.payload.delivery().receipt {
+                self.receipts.push_back(front.payload.clone());
+            }
+            #[cfg(test)]
             self.acknowledged.push(front.payload.clone());
         }
         Some(front)
