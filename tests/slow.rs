@@ -45,18 +45,8 @@ impl Load {
     /// Sends it over such a line, while `meanwhile` happens until it has arrived. None if there can
     /// be no such line here.
     fn cross(self, meanwhile: impl Fn(&Machines, &dyn Fn() -> bool)) -> Option<Outcome> {
-        let machines = Machines::new().and_then(|machines| {
-            machines.limit(self.rate)?;
-            Ok(machines)
-        });
-        let machines = machines.inspect_err(|reason| skip(reason, EXPECT_ROOT)).ok()?;
-        let config = machines.config();
-        let start = |pid| {
-            let server = Server::builder(&config, Pid::new(pid)).idle_timeout(None);
-            server.linger(BOUND).start().unwrap()
-        };
-        let servers = [machines.on(0, || start(1)), machines.on(1, || start(2))];
-        servers.iter().for_each(|(_, server)| await_all_up(server));
+        let machines = line(self.rate)?;
+        let servers = start_both(&machines);
         let before = machines.sent_bytes(0);
         let started = Instant::now();
         let took = thread::scope(|scope| {
@@ -120,6 +110,27 @@ impl Load {
     }
 }
 
+/// Two machines whose line carries so many bits per second. None if there can be no such line here.
+fn line(rate: u64) -> Option<Machines> {
+    let machines = Machines::new().and_then(|machines| {
+        machines.limit(rate)?;
+        Ok(machines)
+    });
+    machines.inspect_err(|reason| skip(reason, EXPECT_ROOT)).ok()
+}
+
+/// A server on each machine, that have heard each other.
+fn start_both(machines: &Machines) -> [(Mailbox, Server); 2] {
+    let config = machines.config();
+    let start = |pid| {
+        let server = Server::builder(&config, Pid::new(pid)).idle_timeout(None);
+        server.linger(BOUND).start().unwrap()
+    };
+    let servers = [machines.on(0, || start(1)), machines.on(1, || start(2))];
+    servers.iter().for_each(|(_, server)| await_all_up(server));
+    servers
+}
+
 #[test]
 fn a_message_of_seconds_crosses_a_slow_line_once() {
     Load { rate: 1_000_000, size: 560_000, messages: 1, senders: 1 }.assert_crosses();
@@ -162,4 +173,83 @@ fn a_large_message_goes_on_after_each_break_and_does_not_begin_again() {
     let ratio = sent_bytes as f64 / load.size as f64;
     println!("{took:?}, {ratio:.3} of the message sent");
     assert!(ratio < 1.15, "{ratio}");
+}
+
+/// Sends large messages to server 2 as fast as the line takes them, and small ones to and fro beside
+/// them once so many large ones have come. Returns when the large ones came, and how long the small
+/// ones took.
+fn stream_and_probe(
+    [(one, server_one), (two, server_two)]: &[(Mailbox, Server); 2],
+    [alone, beside]: [usize; 2],
+) -> (Vec<Instant>, Vec<Duration>) {
+    const LARGE: usize = 1 << 20;
+    let to_two = server_one.outbox_to(Pid::new(2)).unwrap();
+    let to_one = server_two.outbox_to(Pid::new(1)).unwrap();
+    let (ready, begin) = crossbeam_channel::bounded::<()>(0);
+    let (over, is_over) = crossbeam_channel::bounded::<()>(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let message = Bytes::from(vec![7; LARGE]);
+            for _ in 0..alone + beside {
+                one.outbox.send(Envelope::to(Pid::new(2), message.clone())).unwrap();
+            }
+        });
+        let arrivals = scope.spawn(move || {
+            let (mut arrivals, mut ready) = (Vec::new(), Some(ready));
+            while arrivals.len() < alone + beside {
+                let envelope = two.inbox.recv_timeout(BOUND).unwrap();
+                if envelope.msg.len() < LARGE {
+                    to_one.send(envelope.reply("back")).unwrap();
+                    continue;
+                }
+                arrivals.push(Instant::now());
+                if arrivals.len() == alone {
+                    ready = None;
+                }
+            }
+            drop((ready, over));
+            arrivals
+        });
+        assert!(begin.recv_timeout(BOUND).is_err_and(|error| error.is_disconnected()));
+        let mut round_trips = Vec::new();
+        while is_over.try_recv().is_err_and(|error| error.is_empty()) {
+            let sent = Instant::now();
+            to_two.send_timeout(Envelope::to(Pid::new(2), "to and fro"), BOUND).unwrap();
+            // The last of them may find server 2 gone.
+            crossbeam_channel::select! {
+                recv(one.inbox) -> envelope => assert_eq!(envelope.unwrap().msg, "back"),
+                recv(is_over) -> _ => break,
+                default(BOUND) => panic!("a small message does not come back"),
+            }
+            round_trips.push(sent.elapsed());
+        }
+        (arrivals.join().unwrap(), round_trips)
+    })
+}
+
+/// Heartbeats and acknowledgements of an application do not wait behind its data.
+#[test]
+fn small_messages_overtake_a_stream_that_fills_the_line() {
+    const ALONE: usize = 5;
+    const BESIDE: usize = 8;
+    let Some(machines) = line(10_000_000) else { return };
+    let servers = start_both(&machines);
+    let (arrivals, mut round_trips) = stream_and_probe(&servers, [ALONE, BESIDE]);
+    round_trips.sort();
+    let share = |percent| round_trips[(round_trips.len() - 1) * percent / 100];
+    let (median, most, longest) = (share(50), share(90), share(100));
+    // The first message goes by the burst that the line has saved.
+    let alone = (arrivals[ALONE - 1] - arrivals[0]) / (ALONE - 1) as u32;
+    let beside = (arrivals[ALONE + BESIDE - 1] - arrivals[ALONE - 1]) / BESIDE as u32;
+    let kept = alone.as_secs_f64() / beside.as_secs_f64();
+    let number = round_trips.len();
+    println!(
+        "{number} round trips: median {median:?}, 90 % {most:?}, longest {longest:?}; {kept:.3} kept"
+    );
+    for (mailbox, server) in servers {
+        drop(mailbox);
+        within(BOUND, "a server to end", || server.shutdown());
+    }
+    assert!(number >= 50 && most < Duration::from_millis(150), "{number}: {most:?}");
+    assert!(kept >= 0.9, "{alone:?} for each message alone, {beside:?} beside small ones");
 }

@@ -96,15 +96,16 @@ impl Outgoing {
         (self.peer.presence == Presence::Up).then(|| self.congestion.max_batch())
     }
 
-    /// Whether there is room for a payload of `bytes`.
-    pub(crate) fn room(&self, bytes: usize, now: Duration) -> Room {
+    /// Whether there is room for a payload of `bytes` that comes by one of the outboxes. One that has
+    /// nothing waiting does not wait for the others: it has its share of the way.
+    pub(crate) fn room(&self, bytes: usize, lane: LaneId, now: Duration) -> Room {
         if self.peer.intake != Intake::Open {
             return Room::Refuse(Reason::InboxClosed);
         }
         let reachable = self.is_reachable(now) && self.peer.presence != Presence::Down;
         let alive = reachable && self.peer.presence == Presence::Up;
         let full =
-            alive && self.queue.has_unsent() && self.queue.unacknowledged() >= self.backlog();
+            alive && self.queue.unacknowledged() >= self.backlog() && self.queue.is_waiting(lane);
         match reachable {
             _ if !full && self.fits(bytes, self.limits.window) => Room::Yes,
             true => Room::Wait,

@@ -27,12 +27,12 @@ pub(super) enum Dispatched {
 
 impl Output {
     /// Finds out how much there is room for, at everybody or at one peer.
-    pub(super) fn measure_rooms(&mut self, peer: Option<usize>, now: Duration) {
+    pub(super) fn measure_rooms(&mut self, peer: Option<usize>, lane: LaneId, now: Duration) {
         let all = 0..self.setup.peers.len();
         for peer in peer.map_or(all, |peer| peer..peer + 1) {
             let link = &self.setup.peers[peer].link;
             let limit = self.packer.limit(peer, link.max_batch().unwrap_or(usize::MAX));
-            self.rooms[peer] = link.room(limit + FRAME_OVERHEAD, now);
+            self.rooms[peer] = link.room(limit + FRAME_OVERHEAD, lane, now);
         }
         self.packer.share_limits();
         self.somebody_waits = self.rooms.contains(&Room::Wait);
@@ -105,7 +105,7 @@ impl Output {
     ) -> Dispatched {
         let bytes = envelope.msg.len();
         let waits = |peer: &PeerSender| {
-            peer.link.room(bytes, now) == Room::Wait && !peer.is_too_late_for(envelope)
+            peer.link.room(bytes, lane, now) == Room::Wait && !peer.is_too_late_for(envelope)
         };
         let may_wait = bytes <= self.setup.max_message && !envelope.delivery.or_return;
         if may_wait && self.setup.peers.all_of(addressee).iter().any(waits) {
@@ -130,7 +130,7 @@ impl Output {
             } else if peer.is_too_late_for(envelope) {
                 peer.link.refuse(GivenUp { payload, reason: Reason::Restarted, bound_to });
             } else {
-                let room = peer.link.room(msg.len(), now);
+                let room = peer.link.room(msg.len(), lane, now);
                 peer.push(payload, lane, bound_to, room, now);
             }
         }

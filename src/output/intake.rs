@@ -60,7 +60,7 @@ impl Output {
         let Outbox { peer, lane, .. } = self.outboxes[at];
         let pid = peer.map(|peer| self.setup.peers[peer].pid());
         self.outboxes[at].waits_for = None;
-        self.measure_rooms(peer, now);
+        self.measure_rooms(peer, lane, now);
         let before = self.taken.envelopes;
         while let Some(mut envelope) = self.outboxes[at].next() {
             envelope.to = pid.map_or(envelope.to, Recipient::Peer);
@@ -170,6 +170,6 @@ impl Output {
             Needed::Batch => self.packer.limit_for(at) + FRAME_OVERHEAD,
             Needed::Bytes(bytes) => bytes,
         };
-        is_for_it && link.room(bytes, now) == Room::Wait
+        is_for_it && link.room(bytes, outbox.lane, now) == Room::Wait
     }
 }

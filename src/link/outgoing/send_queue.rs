@@ -215,6 +215,11 @@ impl SendQueue {
         self.cursor.index < self.payloads.len()
     }
 
+    /// Whether what has come by an outbox waits for its turn.
+    pub(super) fn is_waiting(&self, lane: LaneId) -> bool {
+        self.has_unsent() && self.lanes.is_waiting(lane)
+    }
+
     /// What the peer has not acknowledged, in bytes.
     pub(super) fn unacknowledged(&self) -> usize {
         self.counts.window_bytes - self.partial

@@ -114,12 +114,12 @@ fn a_gap_is_answered_once_for_each_epoch() {
 fn a_peer_that_does_not_confirm_holds_nobody_up_after_the_timeout() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    while outgoing.room(100, at(2)) == Room::Yes {
+    while outgoing.room(100, 0, at(2)) == Room::Yes {
         outgoing.push(batch(), 0, None);
     }
     assert_eq!(outgoing.stats(at(2)).window_bytes, 4 * (100 + FRAME_OVERHEAD as u64));
-    assert_eq!(outgoing.room(100, at(5_000)), Room::Wait);
-    assert_eq!(outgoing.room(100, at(5_001)), Room::Refuse(Reason::PeerDown));
+    assert_eq!(outgoing.room(100, 0, at(5_000)), Room::Wait);
+    assert_eq!(outgoing.room(100, 0, at(5_001)), Room::Refuse(Reason::PeerDown));
     // Whoever waits for room is woken then.
     outgoing.handle_renewal();
     (0..4).for_each(|probe| drop(sent(&mut outgoing, 4_300 + 2_000 * probe)));
@@ -131,13 +131,13 @@ fn a_peer_that_does_not_confirm_holds_nobody_up_after_the_timeout() {
 fn a_pause_of_this_process_is_not_held_against_the_peer() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    while outgoing.room(100, at(2)) == Room::Yes {
+    while outgoing.room(100, 0, at(2)) == Room::Yes {
         outgoing.push(batch(), 0, None);
     }
     outgoing.handle_pause(at(60_000));
-    assert_eq!(outgoing.room(100, at(65_000)), Room::Wait);
+    assert_eq!(outgoing.room(100, 0, at(65_000)), Room::Wait);
     assert_eq!(outgoing.evidence(), at(60_001));
-    assert_eq!(outgoing.room(100, at(65_001)), Room::Refuse(Reason::PeerDown));
+    assert_eq!(outgoing.room(100, 0, at(65_001)), Room::Refuse(Reason::PeerDown));
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_peer_that_has_ended_is_sent_nothing_and_holds_nobody_up() {
         dropped.collect::<Vec<_>>(),
         [GivenUp { reason: Reason::InboxClosed, ..given_up(batch()) }]
     );
-    assert_eq!(outgoing.room(1, at(3)), Room::Refuse(Reason::InboxClosed));
+    assert_eq!(outgoing.room(1, 0, at(3)), Room::Refuse(Reason::InboxClosed));
     assert_eq!(outgoing.poll_transmit(at(10_000)), None);
     assert_eq!(outgoing.poll_timeout(at(10_000)), None);
     // Until another process speaks for it.
@@ -240,11 +240,11 @@ fn the_last_words_for_the_process_before_silence_nobody() {
     last_words.received_ack.intake = Intake::Ended;
     last_words.received_ack.of = Incarnation::from_wire(OWN - 1);
     outgoing.handle_status(&last_words).unwrap();
-    assert_eq!(outgoing.room(100, at(2)), Room::Yes);
+    assert_eq!(outgoing.room(100, 0, at(2)), Room::Yes);
     assert!(outgoing.poll_transmit(at(2)).is_some());
     last_words.received_ack.of = Incarnation::from_wire(OWN);
     outgoing.handle_status(&last_words).unwrap();
-    assert_eq!(outgoing.room(100, at(3)), Room::Refuse(Reason::InboxClosed));
+    assert_eq!(outgoing.room(100, 0, at(3)), Room::Refuse(Reason::InboxClosed));
     assert_eq!(outgoing.poll_transmit(at(3)), None);
 }
 

@@ -47,6 +47,11 @@ impl Lanes {
         tag
     }
 
+    /// Whether something that has come by this outbox is still to be begun, or was begun last.
+    pub(super) fn is_waiting(&self, lane: LaneId) -> bool {
+        self.ends.iter().any(|(known, end)| *known == lane && *end > self.now)
+    }
+
     /// A payload with this tag is sent.
     pub(super) fn advance(&mut self, tag: Tag) {
         self.now = self.now.max(tag);
@@ -80,6 +85,16 @@ mod tests {
         assert_eq!(lanes.begin(Some(1), late, 200), 900);
         assert_eq!((lanes.tag(1, 200), lanes.tag(0, 1)), (1_100, 1_000));
         assert_eq!(lanes.begin(None, 2_000, 10), 2_000);
+    }
+
+    #[test]
+    fn a_lane_waits_until_what_it_has_queued_is_begun() {
+        let mut lanes = Lanes::default();
+        let tags = [lanes.tag(0, 1_000), lanes.tag(0, 1_000), lanes.tag(1, 100)];
+        assert!(lanes.is_waiting(0) && lanes.is_waiting(1) && !lanes.is_waiting(2));
+        lanes.advance(tags[2]);
+        lanes.advance(tags[0] + 500);
+        assert!(lanes.is_waiting(0) && !lanes.is_waiting(1));
     }
 
     #[test]
