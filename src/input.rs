@@ -147,6 +147,7 @@ impl Input {
         if !self.announce() {
             return Ok(Next::End);
         }
+        self.setup.peers.iter_mut().for_each(PeerReceiver::report);
         let blocked = !self.fill_inbox(now);
         if !more_frames {
             self.take_refusals(now);
@@ -304,8 +305,8 @@ impl Input {
         self.setup.idle_timeout.map(|timeout| self.entered_at.saturating_add(timeout))
     }
 
-    /// Tells the output thread of processes that have not been heard before: who answers to what
-    /// enters the inbox must find the process known there. Returns whether that thread is still there.
+    /// Tells the output thread of processes that have not been heard before, or not for a while: who
+    /// answers to what enters the inbox must find the process known there. Returns whether that thread is still there.
     fn announce(&mut self) -> bool {
         let all_known = self.setup.peers.iter().all(|peer| peer.link.is_announced());
         all_known || self.send_feedback() != Told::Nobody

@@ -81,6 +81,8 @@ pub(crate) struct Output {
     /// Whether each peer has room for a batch, and whether somebody waits for one of them.
     rooms: Vec<Room>,
     somebody_waits: bool,
+    /// Whether somebody is not there.
+    somebody_is_away: bool,
     /// What was taken from the outboxes in the last turn.
     taken: Taken,
     lifecycle: Lifecycle,
@@ -114,6 +116,7 @@ impl Output {
             packer: Packer::new(setup.peers.len(), setup.window, setup.max_message),
             rooms: vec![Room::Yes; setup.peers.len()],
             somebody_waits: false,
+            somebody_is_away: false,
             taken: Taken::default(),
             lifecycle: Lifecycle::new(setup.linger),
             pause_detector: PauseDetector::new(setup.heartbeat, now),

@@ -381,3 +381,19 @@ fn a_receipt_is_told_where_it_was_asked_for_and_nowhere_else() {
     shut_down(server_two);
     shut_down(server_three);
 }
+
+/// Who has heard of a peer finds it there, however soon it says something.
+#[test]
+fn what_is_sent_because_a_peer_is_up_finds_it_up() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let (one, server_one) = cluster.start(1);
+    for round in 0..30 {
+        let (two, server_two) = cluster.start(2);
+        await_event(server_one.events(), &Event::Up(TWO));
+        one.outbox.send(Envelope::broadcast("welcome").with_id(round).or_return()).unwrap();
+        assert_eq!(receive(&two).msg_id, round);
+        drop(two);
+        shut_down(server_two);
+    }
+    assert_eq!(stats(&server_one, TWO).dropped.total(), 0);
+}

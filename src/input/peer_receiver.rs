@@ -59,8 +59,12 @@ impl PeerReceiver {
         Ok(())
     }
 
-    /// Tells the application how the peer stands.
+    /// Tells the application how the peer stands, once the output thread knows: who sends something
+    /// because of that must find it so.
     pub(crate) fn report(&mut self) {
+        if !self.link.is_announced() {
+            return;
+        }
         let peer = self.pid();
         while let Some(sighting) = self.link.poll_sighting() {
             self.events.emit(match sighting {

@@ -58,7 +58,7 @@ pub(crate) struct Incoming {
     /// What of the state the other half has not been told, and when it was told last.
     news: Option<AckTiming>,
     told_at: Duration,
-    /// Whether the other half knows of the process that speaks for the peer.
+    /// Whether the other half knows of the process that speaks for the peer, and that it is up.
     announced: bool,
     /// When what has entered the inbox is to be acknowledged at the latest.
     acknowledge_at: Option<Duration>,
@@ -174,6 +174,7 @@ impl Incoming {
         self.heard_at = now;
         if matches!(self.presence, Presence::Awaited | Presence::Down) {
             self.presence = Presence::Up;
+            self.announced = false;
             self.sightings.push_back(Sighting::Up);
             self.hears_at = now;
             self.one_way = false;
@@ -342,7 +343,7 @@ impl Incoming {
         self.announced = true;
     }
 
-    /// Whether the other half knows of the process that speaks for the peer.
+    /// Whether the other half knows of the process that speaks for the peer, and that it is up.
     pub(crate) fn is_announced(&self) -> bool {
         self.announced
     }

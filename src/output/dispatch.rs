@@ -29,10 +29,12 @@ impl Output {
     /// Finds out how much there is room for, at everybody or at one peer.
     pub(super) fn measure_rooms(&mut self, peer: Option<usize>, lane: LaneId, now: Duration) {
         let all = 0..self.setup.peers.len();
+        self.somebody_is_away = false;
         for peer in peer.map_or(all, |peer| peer..peer + 1) {
             let link = &self.setup.peers[peer].link;
             let limit = self.packer.limit(peer, link.max_batch().unwrap_or(usize::MAX));
             self.rooms[peer] = link.room(limit + FRAME_OVERHEAD, lane, now);
+            self.somebody_is_away |= !link.has_listener(now);
         }
         self.packer.share_limits();
         self.somebody_waits = self.rooms.contains(&Room::Wait);
@@ -51,6 +53,9 @@ impl Output {
         if envelope.delivery.bound && !self.is_for_listener(envelope, addressee, now) {
             return self.dispatch_bound(envelope, addressee, lane, now);
         }
+        if envelope.delivery.or_return && self.somebody_is_away {
+            self.look_for_those_away(addressee, lane, now);
+        }
         match self.packer.fit(envelope.msg.len(), addressee) {
             Fit::Full => Dispatched::Next,
             Fit::Single => {
@@ -63,6 +68,20 @@ impl Output {
                 Dispatched::Gathered
             }
         }
+    }
+
+    /// If the application has heard that a peer is there, the input thread has told so before.
+    fn look_for_those_away(&mut self, addressee: Addressee, lane: LaneId, now: Duration) {
+        if self.setup.feedback.is_empty() {
+            return;
+        }
+        self.flush(lane, now);
+        self.take_feedback();
+        let peer = match addressee {
+            Addressee::All => None,
+            Addressee::One(peer) => Some(peer),
+        };
+        self.measure_rooms(peer, lane, now);
     }
 
     /// Whether somebody has no room for a batch with this envelope in it.

@@ -34,11 +34,13 @@ impl Output {
     pub(super) fn take_outboxes(&mut self, now: Duration) {
         self.taken = Taken::default();
         self.adopt_outboxes();
-        for _ in 0..self.outboxes.len() {
-            let at = self.next_outbox % self.outboxes.len();
-            self.next_outbox = at + 1;
-            self.take_outbox(at, now);
+        // Whoever is first finds what room there is: each time another one.
+        let first = self.next_outbox;
+        self.next_outbox = first.wrapping_add(1);
+        for place in 0..self.outboxes.len() {
+            self.take_outbox(first.wrapping_add(place) % self.outboxes.len(), now);
             if self.taken.bytes >= TURN {
+                self.next_outbox = first.wrapping_add(place + 1);
                 break;
             }
         }
