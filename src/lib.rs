@@ -79,8 +79,8 @@
 //!   at once. An outbox that has only such envelopes never stops.
 //! - [`Server::outbox_to`]: a further outbox, for one peer, which is held up by that peer alone.
 //!
-//! All outboxes share the room at a peer: while one of them keeps it full, what may not wait comes
-//! back.
+//! An outbox that has nothing queued for a peer finds room there, whatever the others have queued,
+//! until the peer's [window](Builder::window) is full.
 //!
 //! The thread that reads the inbox must never wait for an outbox. Two servers, each of which answers
 //! from the loop that reads its inbox while another thread asks, fill each other's windows, and then
