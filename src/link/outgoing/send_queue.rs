@@ -83,9 +83,9 @@ struct Queued {
     missed: u64,
     /// The process that the envelopes are for which are for one only, if there are any.
     bound_to: Option<Incarnation>,
-    /// Which outbox it has come by; none if by none.
-    lane: Option<LaneId>,
     tag: Tag,
+    /// Whether a message may be broken off for it.
+    short: bool,
     /// The part of the payload that has this place in the stream, in bytes: all of it, unless it was
     /// broken off.
     start: usize,
@@ -98,7 +98,7 @@ impl Queued {
     fn new(payload: Payload, missed: u64, bound_to: Option<Incarnation>, tag: Tag) -> Self {
         let bound_to = bound_to.filter(|_| payload.is_bound());
         let end = payload.len();
-        Self { payload, missed, bound_to, lane: None, tag, start: 0, end, counted: false }
+        Self { payload, missed, bound_to, tag, short: false, start: 0, end, counted: false }
     }
 
     fn len(&self) -> usize {
@@ -116,9 +116,13 @@ impl Queued {
         FRAME_OVERHEAD + if self.is_broken_off() { 0 } else { self.end }
     }
 
-    /// The tag of what is left of it.
-    fn comes_at(&self) -> Tag {
+    /// Its place in virtual time.
+    fn place(&self) -> Tag {
         self.tag + self.start as Tag
+    }
+
+    fn is_message(&self) -> bool {
+        matches!(self.payload, Payload::Single { .. })
     }
 
     /// How much of it the peer can say to have without having taken its place, in bytes.
@@ -257,7 +261,8 @@ impl SendQueue {
     }
 
     /// Adds a payload that has come by an outbox. It may overtake what has come by others and was
-    /// not begun to be sent, and if it is `short`, what is left of a message that was.
+    /// not begun to be sent, and if it is `short`, [what is left](Self::give_way) of a message
+    /// that was.
     pub(super) fn push(
         &mut self,
         payload: Payload,
@@ -265,14 +270,14 @@ impl SendQueue {
         bound_to: Option<Incarnation>,
         short: bool,
     ) {
-        let tag = self.lanes.tag(lane, payload.len() + FRAME_OVERHEAD);
-        let at = if short { self.interjection(lane, tag) } else { None };
-        let at = at.unwrap_or_else(|| {
-            let behind = self.payloads.iter().rev().take_while(|it| it.comes_at() > tag).count();
-            (self.payloads.len() - behind).max(self.begun())
-        });
-        let lane = Some(lane);
-        self.insert(at, Queued { lane, ..Queued::new(payload, 0, bound_to, tag) });
+        // What no message is broken off for comes behind it, and lets others overtake it there.
+        let earliest = if short { None } else { self.end_of_begun() };
+        let bytes = payload.len() + FRAME_OVERHEAD;
+        let tag = self.lanes.tag_from(earliest.unwrap_or_default(), lane, bytes);
+        let comes_later = |queued: &&Queued| queued.place() > tag;
+        let behind = self.payloads.iter().rev().take_while(comes_later).count();
+        let at = (self.payloads.len() - behind).max(self.begun());
+        self.insert(at, Queued { short, ..Queued::new(payload, 0, bound_to, tag) });
     }
 
     /// Adds a payload without envelopes, which tells the peer how many it has missed.
@@ -286,7 +291,9 @@ impl SendQueue {
     }
 
     fn push_last(&mut self, payload: Payload) {
-        let tag = self.payloads.back().map_or(Tag::default(), |last| last.tag);
+        // It comes behind all of the last one, and lets others overtake it there.
+        let end = |last: &Queued| last.tag + last.payload.len() as Tag;
+        let tag = self.payloads.back().map_or(Tag::default(), end);
         self.insert(self.payloads.len(), Queued::new(payload, 0, None, tag));
     }
 
@@ -309,9 +316,7 @@ impl SendQueue {
     #[cfg(test)]
     pub(super) fn forget_history(&mut self) {
         self.lanes = Lanes::default();
-        for queued in &mut self.payloads {
-            (queued.lane, queued.tag) = (None, Tag::default());
-        }
+        self.payloads.iter_mut().for_each(|queued| queued.tag = Tag::default());
         self.acknowledged.clear();
     }
 
@@ -330,11 +335,7 @@ impl SendQueue {
     /// The next piece to send, of `max` bytes at most, which counts as sent from here on.
     pub(super) fn take_next(&mut self, max: usize) -> Option<Piece> {
         let Cursor { index, offset } = self.cursor;
-        let queued = self.payloads.get_mut(index)?;
-        if !queued.counted {
-            // It may have had to wait for a large message, in which others' time has gone on.
-            queued.tag = self.lanes.begin(queued.lane, queued.tag, queued.bytes());
-        }
+        let queued = self.payloads.get(index)?;
         let missed = queued.missed;
         let start = queued.start + offset;
         let payload = queued.payload.piece(start, max.min(queued.end - start));

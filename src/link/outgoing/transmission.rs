@@ -40,6 +40,7 @@ impl Outgoing {
     /// The next piece of what is queued, if the congestion window has room for it. One is always on
     /// its way.
     fn next_queued(&mut self, now: Duration) -> Option<Frame> {
+        self.queue.give_way();
         let max = self.congestion.max_frame();
         let flight = self.queue.flight();
         if flight > 0 && !self.has_room_for_next(max) {

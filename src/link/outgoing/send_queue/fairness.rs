@@ -21,11 +21,11 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// The start tag of a payload of so many bytes.
-    pub(super) fn tag(&mut self, lane: LaneId, bytes: usize) -> Tag {
-        let bytes = bytes as Tag;
+    /// The start tag of a payload of so many bytes, which is not less than the earliest.
+    pub(super) fn tag_from(&mut self, earliest: Tag, lane: LaneId, bytes: usize) -> Tag {
+        let (bytes, earliest) = (bytes as Tag, self.now.max(earliest));
         if let Some((_, end)) = self.ends.iter_mut().find(|(known, _)| *known == lane) {
-            let start = self.now.max(*end);
+            let start = earliest.max(*end);
             *end = start + bytes;
             return start;
         }
@@ -33,18 +33,8 @@ impl Lanes {
             let now = self.now;
             self.ends.retain(|(_, end)| *end > now);
         }
-        self.ends.push((lane, self.now + bytes));
-        self.now
-    }
-
-    /// A payload of so many bytes is begun to be sent, which was to begin at this tag. Returns when
-    /// it really does; what its lane has next comes after it.
-    pub(super) fn begin(&mut self, lane: Option<LaneId>, tag: Tag, bytes: usize) -> Tag {
-        let tag = tag.max(self.now);
-        if let Some((_, end)) = self.ends.iter_mut().find(|(known, _)| Some(*known) == lane) {
-            *end = (*end).max(tag + bytes as Tag);
-        }
-        tag
+        self.ends.push((lane, earliest + bytes));
+        earliest
     }
 
     /// Whether something that has come by this outbox is still to be begun, or was begun last.
@@ -65,32 +55,23 @@ mod tests {
     #[test]
     fn lanes_share_by_bytes_and_one_that_was_idle_is_next() {
         let mut lanes = Lanes::default();
-        let large: Vec<_> = (0..4).map(|_| lanes.tag(0, 1_000)).collect();
+        let large: Vec<_> = (0..4).map(|_| lanes.tag_from(0, 0, 1_000)).collect();
         assert_eq!(large, [0, 1_000, 2_000, 3_000]);
         // Ten small ones take the time of one large one.
-        let small: Vec<_> = (0..10).map(|_| lanes.tag(1, 100)).collect();
+        let small: Vec<_> = (0..10).map(|_| lanes.tag_from(0, 1, 100)).collect();
         assert_eq!((small[0], small[9]), (0, 900));
         lanes.advance(2_000);
-        assert_eq!(lanes.tag(1, 100), 2_000, "what it did not use before is no credit");
-        assert_eq!(lanes.tag(0, 1_000), 4_000);
+        assert_eq!(lanes.tag_from(0, 1, 100), 2_000, "what it did not use before is no credit");
+        assert_eq!(lanes.tag_from(0, 0, 1_000), 4_000);
         lanes.advance(1_000);
-        assert_eq!(lanes.tag(2, 1), 2_000, "what is sent again does not set the time back");
-    }
-
-    #[test]
-    fn what_had_to_wait_for_others_begins_when_it_begins() {
-        let mut lanes = Lanes::default();
-        let (large, late) = (lanes.tag(0, 1_000), lanes.tag(1, 200));
-        lanes.advance(large + 900);
-        assert_eq!(lanes.begin(Some(1), late, 200), 900);
-        assert_eq!((lanes.tag(1, 200), lanes.tag(0, 1)), (1_100, 1_000));
-        assert_eq!(lanes.begin(None, 2_000, 10), 2_000);
+        assert_eq!(lanes.tag_from(0, 2, 1), 2_000, "what is sent again does not set the time back");
     }
 
     #[test]
     fn a_lane_waits_until_what_it_has_queued_is_begun() {
         let mut lanes = Lanes::default();
-        let tags = [lanes.tag(0, 1_000), lanes.tag(0, 1_000), lanes.tag(1, 100)];
+        let tags =
+            [lanes.tag_from(0, 0, 1_000), lanes.tag_from(0, 0, 1_000), lanes.tag_from(0, 1, 100)];
         assert!(lanes.is_waiting(0) && lanes.is_waiting(1) && !lanes.is_waiting(2));
         lanes.advance(tags[2]);
         lanes.advance(tags[0] + 500);
@@ -101,11 +82,11 @@ mod tests {
     fn lanes_that_have_nothing_queued_are_forgotten() {
         let mut lanes = Lanes::default();
         for lane in 0..100 {
-            let tag = lanes.tag(lane, 10);
+            let tag = lanes.tag_from(0, lane, 10);
             lanes.advance(tag + 10);
         }
         assert!(lanes.ends.len() <= REMEMBERED);
-        let many: Vec<_> = (0..20).map(|lane| lanes.tag(lane, 10)).collect();
+        let many: Vec<_> = (0..20).map(|lane| lanes.tag_from(0, lane, 10)).collect();
         assert!(many.iter().all(|tag| *tag == lanes.now) && lanes.ends.len() >= 20);
     }
 }

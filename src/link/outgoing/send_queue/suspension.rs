@@ -1,47 +1,60 @@
 //! A large message that is broken off for a short one, and goes on behind it.
 
-use super::fairness::{LaneId, Tag};
+use super::fairness::Tag;
 use super::{Cursor, Queued, SendQueue, marker};
-use crate::frame::Payload;
 use crate::link::FRAME_OVERHEAD;
 
 impl SendQueue {
-    /// Where a short payload of this lane, with this tag, comes in between the frames of a message, if
-    /// it does. What is left of the message takes a place of its own in the stream.
-    pub(super) fn interjection(&mut self, lane: LaneId, tag: Tag) -> Option<usize> {
-        let begun = self.begun();
-        let unsent = self.payloads.range(begun..);
-        let is_behind = |place| unsent.clone().skip(place).any(|it| it.lane == Some(lane));
-        let Some(rest) = unsent.clone().position(|queued| queued.start > 0) else {
-            return if is_behind(0) { None } else { self.break_off(lane, tag) };
+    /// Breaks off the message of which some has been sent, if it is the turn of short payloads
+    /// behind it. Its rest takes a place of its own in the stream.
+    pub(in crate::link::outgoing) fn give_way(&mut self) {
+        let Cursor { index, offset } = self.sent;
+        if offset == 0 || self.cursor != self.sent {
+            return;
+        }
+        let Some(begun) = self.payloads.get(index).filter(|begun| begun.is_message()) else {
+            return;
         };
-        // One message at a time is broken off: the peer has to hold it.
-        let place = unsent.clone().take(rest + 1).position(|queued| queued.comes_at() > tag)?;
-        (!is_behind(place)).then_some(begun + place)
+        let place = begun.place() + offset as Tag;
+        let behind = || self.payloads.range(index + 1..);
+        // One of the same length may look the same to the peer, and to wait for it takes no time.
+        let whole = begun.payload.len();
+        let goes_first = |queued: &&Queued| {
+            queued.short && queued.place() < place && queued.payload.len() < whole
+        };
+        let first = behind().take_while(goes_first).count();
+        // One at a time is broken off: the peer has to hold it.
+        if first > 0 && !behind().any(|queued| queued.start > 0) {
+            self.break_off(index + 1 + first);
+        }
     }
 
-    /// Breaks off the message of which some has been sent, if what is left of it comes after this
-    /// tag. Returns the place behind the break.
-    fn break_off(&mut self, lane: LaneId, tag: Tag) -> Option<usize> {
+    /// Breaks off what is being sent, which goes on at this place in the queue.
+    fn break_off(&mut self, at: usize) {
         let Cursor { index, offset } = self.sent;
-        let begun = self.payloads.get_mut(index).filter(|_| offset > 0)?;
+        let Some(begun) = self.payloads.get_mut(index) else { return };
         let end = begun.start + offset;
-        let is_message = matches!(begun.payload, Payload::Single { .. });
-        if !is_message || begun.lane == Some(lane) || begun.tag + end as Tag <= tag {
-            return None;
-        }
+        let missed = std::mem::take(&mut begun.missed);
         let rest = Queued { start: end, ..begun.clone() };
         begun.end = end;
-        begun.missed = 0;
-        let bytes = begun.bytes();
-        self.payloads.insert(index + 1, rest);
+        self.before_cursor += begun.bytes();
         self.counts.window_bytes += FRAME_OVERHEAD;
-        if self.cursor == self.sent {
-            self.cursor = Cursor { index: index + 1, offset: 0 };
-            self.before_cursor += bytes;
+        self.payloads.insert(at, rest);
+        // The peer would hear of it with the rest. Better tell it early than late.
+        if let Some(next) = self.payloads.get_mut(index + 1) {
+            next.missed += missed;
         }
         self.sent = Cursor { index: index + 1, offset: 0 };
-        Some(index + 1)
+        self.cursor = self.sent;
+    }
+
+    /// Where the message ends that has been begun, or was broken off, as a tag.
+    pub(super) fn end_of_begun(&self) -> Option<Tag> {
+        let Cursor { index, offset } = self.sent;
+        let mut unsent = self.payloads.range(index.min(self.payloads.len())..);
+        let begun = unsent.clone().next().filter(|begun| offset > 0 && begun.is_message());
+        let message = begun.or_else(|| unsent.find(|queued| queued.start > 0))?;
+        Some(message.tag + message.payload.len() as Tag)
     }
 
     /// How many bytes come before the frame to be sent next of a payload that is broken off for it.

@@ -95,9 +95,9 @@ impl SendQueue {
         runs: impl Fn(Payload) -> Vec<Run>,
         was_sent: bool,
     ) {
-        let Queued { payload, mut missed, bound_to, lane, tag, counted, .. } = queued;
+        let Queued { payload, mut missed, bound_to, tag, short, counted, .. } = queued;
         let kept_as = |payload: Payload, missed| Queued {
-            lane,
+            short,
             counted,
             ..Queued::new(payload, missed, bound_to, tag)
         };

@@ -175,3 +175,50 @@ fn a_process_that_takes_less_gets_the_rest_of_what_was_on_its_way() {
     let stats = outgoing.stats(at(4));
     assert_eq!((stats.accepted, stats.in_flight, stats.dropped.too_large), (4, 2, 2));
 }
+
+/// The lengths of all frames that are sent while the peer acknowledges each at once.
+fn lengths_to_the_end(outgoing: &mut Outgoing) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    for millis in 4.. {
+        let mut status = has(millis, 1, 0);
+        status.received_ack.next = outgoing.queue.end_of_sent();
+        outgoing.handle_status(&status).unwrap();
+        let sent = pieces(outgoing, millis);
+        if sent.is_empty() {
+            break;
+        }
+        lengths.extend(sent.iter().map(|(_, _, length)| *length));
+    }
+    lengths
+}
+
+#[test]
+fn a_large_message_gives_way_to_each_short_one_when_it_is_due() {
+    let mut outgoing = outgoing_in_pieces();
+    outgoing.handle_status(&has(1, 1, 0)).unwrap();
+    outgoing.push(single(900), 0, None);
+    assert_eq!(pieces(&mut outgoing, 2).len(), 5);
+    // The second one of an outbox is due later, which holds nothing up that others send.
+    outgoing.push(single(11), 1, None);
+    outgoing.push(single(12), 1, None);
+    outgoing.push(single(13), 2, None);
+    let lengths = lengths_to_the_end(&mut outgoing);
+    assert_eq!(lengths, [11, 13, 100, 12, 100, 100, 100]);
+}
+
+#[test]
+fn what_a_large_message_does_not_give_way_to_holds_no_short_one_up() {
+    let mut outgoing = outgoing_in_pieces();
+    outgoing.handle_status(&has(1, 1, 0)).unwrap();
+    outgoing.push(single(900), 0, None);
+    assert_eq!(pieces(&mut outgoing, 2).len(), 5);
+    outgoing.push(single(350), 1, None);
+    outgoing.push(single(11), 2, None);
+    // Nor does what only tells of some that were given up.
+    outgoing.refuse(GivenUp { payload: batch(), reason: Reason::WindowFull, bound_to: None });
+    assert_eq!(pieces(&mut outgoing, 3), []);
+    outgoing.handle_status(&has(3, 1, 500)).unwrap();
+    outgoing.push(single(12), 3, None);
+    let lengths = lengths_to_the_end(&mut outgoing);
+    assert_eq!(lengths, [11, 12, 100, 100, 100, 100, 100, 100, 100, 50]);
+}

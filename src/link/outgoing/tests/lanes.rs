@@ -67,8 +67,10 @@ fn another_process_gets_the_whole_of_what_was_broken_off() {
     outgoing.push(single(950), 0, None);
     pieces(&mut outgoing, 2);
     outgoing.push(single(20), 1, None);
-    outgoing.handle_status(&has(3, 2, 0)).unwrap();
-    let other = PeerStatus { incarnation: Incarnation::from_wire(PEER + 1), ..has(4, 1, 0) };
+    outgoing.handle_status(&has(3, 1, 500)).unwrap();
+    pieces(&mut outgoing, 3);
+    outgoing.handle_status(&has(4, 2, 0)).unwrap();
+    let other = PeerStatus { incarnation: Incarnation::from_wire(PEER + 1), ..has(5, 1, 0) };
     outgoing.handle_status(&other).unwrap();
     let mut sent = pieces(&mut outgoing, 5);
     outgoing.handle_status(&PeerStatus { heard_at: at(6), ..acked(&other, 3, 300) }).unwrap();
