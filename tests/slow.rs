@@ -175,8 +175,8 @@ fn a_large_message_goes_on_after_each_break_and_does_not_begin_again() {
     assert!(ratio < 1.15, "{ratio}");
 }
 
-/// Sends large messages to server 2 as fast as the line takes them, and small ones to and fro beside
-/// them once so many large ones have come. Returns when the large ones came, and how long the small
+/// Sends large messages to server 2 as fast as the line takes them, and small ones to and fro
+/// beside them once so many large ones have come. Returns when the large ones came, and how long the small
 /// ones took.
 fn stream_and_probe(
     [(one, server_one), (two, server_two)]: &[(Mailbox, Server); 2],
@@ -244,7 +244,7 @@ fn small_messages_overtake_a_stream_that_fills_the_line() {
     let kept = alone.as_secs_f64() / beside.as_secs_f64();
     let number = round_trips.len();
     println!(
-        "{number} round trips: median {median:?}, 90 % {most:?}, longest {longest:?}; {kept:.3} kept"
+        "{number} round trips: {median:?}, 90 % {most:?}, longest {longest:?}; {kept:.3} kept"
     );
     for (mailbox, server) in servers {
         drop(mailbox);

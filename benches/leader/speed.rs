@@ -1,0 +1,95 @@
+//! How fast the leader is beside one that is stuck, and how soon a small message is there beside
+//! large ones.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::after;
+
+use super::Result;
+use super::cluster::{Cluster, Line};
+use super::follower::Order;
+use super::traffic::{ENTRY, FAULTY, HEALTHY, PING, flood};
+use raft_cluster::{Envelope, Event};
+
+/// How often each of two that are compared has its turn.
+const TURNS: usize = 5;
+
+const ROUND_TRIPS: usize = 500;
+
+/// What the small message is to overtake, in bytes.
+const LARGE: usize = 64 << 10;
+
+/// Two that are compared, each the median of its turns.
+pub struct Comparison {
+    pub without: f64,
+    pub with: f64,
+}
+
+/// Measures both in turns.
+fn compare(measure: impl Fn(bool) -> Result<f64>) -> Result<Comparison> {
+    let mut figures = [Vec::new(), Vec::new()];
+    for _ in 0..TURNS {
+        figures[0].push(measure(false)?);
+        figures[1].push(measure(true)?);
+    }
+    let [without, with] = figures.map(median);
+    Ok(Comparison { without, with })
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// Entries per second from the first server to the second, without and with a third that is stuck.
+pub fn beside_a_stuck_one(lasts: Duration) -> Result<Comparison> {
+    compare(|stuck| rate(stuck, lasts))
+}
+
+fn rate(stuck: bool, lasts: Duration) -> Result<f64> {
+    let Cluster { mailbox, server, mut healthy, mut faulty, _machines } =
+        Cluster::start(Line::Loopback, None)?;
+    thread::scope(|scope| {
+        let to_faulty = server.outbox_to(FAULTY).ok_or("no such peer")?;
+        if stuck {
+            faulty.order(Order::StopReading)?;
+            scope.spawn(move || flood(&to_faulty, FAULTY, ENTRY));
+            while !matches!(server.events().recv()?, Event::Stalled(FAULTY)) {}
+        }
+        scope.spawn(|| flood(&mailbox.outbox, HEALTHY, ENTRY));
+        after(lasts / 4).recv()?;
+        healthy.report()?;
+        after(lasts).recv()?;
+        let notes = healthy.report();
+        server.shutdown();
+        let notes = notes?;
+        Ok(notes.entries.number as f64 / notes.seconds)
+    })
+}
+
+/// Seconds that a small message takes there and back by an outbox of its own, idle and beside a
+/// stream of large ones.
+pub fn beside_large_ones() -> Result<Comparison> {
+    compare(round_trip)
+}
+
+fn round_trip(beside: bool) -> Result<f64> {
+    let Cluster { mailbox, server, mut healthy, .. } = Cluster::start(Line::Loopback, None)?;
+    thread::scope(|scope| {
+        let small = server.outbox_to(HEALTHY).ok_or("no such peer")?;
+        if beside {
+            scope.spawn(|| flood(&mailbox.outbox, HEALTHY, LARGE));
+        }
+        let mut trips = Vec::new();
+        for number in 0..ROUND_TRIPS {
+            let sent = Instant::now();
+            small.send(Envelope::to(HEALTHY, vec![7; PING]).with_id(i64::try_from(number)?))?;
+            mailbox.inbox.recv()?;
+            trips.push(sent.elapsed().as_secs_f64());
+        }
+        healthy.report()?;
+        server.shutdown();
+        Ok(median(trips))
+    })
+}
