@@ -65,7 +65,9 @@ impl Output {
         self.measure_rooms(peer, lane, now);
         let before = self.taken.envelopes;
         while let Some(mut envelope) = self.outboxes[at].next() {
-            envelope.to = pid.map_or(envelope.to, Recipient::Peer);
+            if let Some(pid) = pid {
+                envelope.to = Recipient::Peer(pid);
+            }
             let bytes = envelope.msg.len();
             let dispatched = self.dispatch(&envelope, lane, now);
             match dispatched {
