@@ -86,14 +86,14 @@ impl<'a> Builder<'a> {
     }
 
     /// How many envelopes the outbox holds: 4,096 unless set, and 1,048,576 at the most. The memory
-    /// for so many, 64 bytes each, is taken at the start.
+    /// for so many, 72 bytes each, is taken at the start.
     pub fn outbox_capacity(mut self, envelopes: usize) -> Self {
         self.outbox_capacity = envelopes;
         self
     }
 
     /// How many envelopes the inbox holds: 4,096 unless set, and 1,048,576 at the most. The memory
-    /// for so many, 64 bytes each, is taken at the start.
+    /// for so many, 72 bytes each, is taken at the start.
     pub fn inbox_capacity(mut self, envelopes: usize) -> Self {
         self.inbox_capacity = envelopes;
         self
