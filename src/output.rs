@@ -253,8 +253,7 @@ impl Output {
 
     /// When there is something to do although nothing has come in.
     fn poll_timeout(&self, now: Duration) -> Duration {
-        let patience = self.setup.heartbeat;
-        let peers = self.setup.peers.iter().filter_map(|peer| peer.poll_timeout(patience, now));
+        let peers = self.setup.peers.iter().filter_map(|peer| peer.poll_timeout(now));
         let others = [self.lifecycle.linger_deadline(), self.setup.refusals.poll_timeout()];
         peers.chain(others.into_iter().flatten()).min().unwrap_or(now + IDLE)
     }

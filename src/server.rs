@@ -183,8 +183,8 @@ impl Server {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn outbox_to(&self, pid: Pid) -> Option<Sender<Envelope>> {
-        let peer = self.peers.iter().position(|peer| *peer == pid)?;
-        Some(self.outboxes.open(peer))
+        let place = self.peers.iter().position(|peer| *peer == pid)?;
+        Some(self.outboxes.open(pid, place))
     }
 
     /// Where it listens, as a libzmq url.

@@ -131,8 +131,7 @@ impl Outgoing {
     /// `bound_to`.
     pub(crate) fn push(&mut self, payload: Payload, lane: LaneId, bound_to: Option<Incarnation>) {
         debug_assert!(!self.goodbye_queued);
-        self.queue.counts.accepted += payload.envelopes();
-        self.queue.counts.accepted_bytes += payload.len() as u64;
+        self.queue.counts.accept(&payload);
         if payload.largest() <= self.peer.max_message {
             return self.queue_up(payload, lane, bound_to);
         }
@@ -153,8 +152,7 @@ impl Outgoing {
 
     /// Accepts a payload that is not going to be sent.
     pub(crate) fn refuse(&mut self, given_up: GivenUp) {
-        self.queue.counts.accepted += given_up.payload.envelopes();
-        self.queue.counts.accepted_bytes += given_up.payload.len() as u64;
+        self.queue.counts.accept(&given_up.payload);
         if matches!(given_up.reason, Reason::PeerDown | Reason::WindowFull) {
             self.queue.miss(given_up);
         } else {

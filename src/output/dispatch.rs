@@ -54,7 +54,7 @@ impl Output {
             return self.dispatch_bound(envelope, addressee, lane, now);
         }
         if envelope.delivery.or_return && self.somebody_is_away {
-            self.look_for_those_away(addressee, lane, now);
+            self.look_for_those_away(lane, now);
         }
         match self.packer.fit(envelope.msg.len(), addressee) {
             Fit::Full => Dispatched::Next,
@@ -71,17 +71,13 @@ impl Output {
     }
 
     /// If the application has heard that a peer is there, the input thread has told so before.
-    fn look_for_those_away(&mut self, addressee: Addressee, lane: LaneId, now: Duration) {
+    fn look_for_those_away(&mut self, lane: LaneId, now: Duration) {
         if self.setup.feedback.is_empty() {
             return;
         }
         self.flush(lane, now);
         self.take_feedback();
-        let peer = match addressee {
-            Addressee::All => None,
-            Addressee::One(peer) => Some(peer),
-        };
-        self.measure_rooms(peer, lane, now);
+        self.measure_rooms(None, lane, now);
     }
 
     /// Whether somebody has no room for a batch with this envelope in it.
@@ -130,15 +126,18 @@ impl Output {
         if may_wait && self.setup.peers.all_of(addressee).iter().any(waits) {
             return Dispatched::Waits(Needed::Bytes(bytes));
         }
-        self.push_alone(envelope, lane, now);
+        self.push_alone(envelope, addressee, lane, now);
         Dispatched::Alone
     }
 
     /// Sends an envelope as a payload of its own, whether there is room or not.
-    pub(super) fn push_alone(&mut self, envelope: &Envelope, lane: LaneId, now: Duration) {
-        let Some(addressee) = self.setup.peers.addressee(envelope.to) else {
-            return self.return_unaddressed(envelope.clone());
-        };
+    pub(super) fn push_alone(
+        &mut self,
+        envelope: &Envelope,
+        addressee: Addressee,
+        lane: LaneId,
+        now: Duration,
+    ) {
         let max_message = self.setup.max_message;
         let Envelope { to, session, msg_id, ref msg, delivery, .. } = *envelope;
         for peer in self.setup.peers.all_of_mut(addressee) {
@@ -155,7 +154,7 @@ impl Output {
         }
     }
 
-    fn return_unaddressed(&mut self, mut envelope: Envelope) {
+    pub(super) fn return_unaddressed(&mut self, mut envelope: Envelope) {
         let Recipient::Peer(peer) = envelope.to else { return };
         add(&self.setup.counters.no_such_peer, 1);
         envelope.from = self.setup.own;

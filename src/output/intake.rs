@@ -59,15 +59,11 @@ impl Output {
     }
 
     fn take_outbox(&mut self, at: usize, now: Duration) {
-        let Outbox { peer, lane, .. } = self.outboxes[at];
-        let pid = peer.map(|peer| self.setup.peers[peer].pid());
+        let (place, lane) = (self.outboxes[at].place(), self.outboxes[at].lane);
         self.outboxes[at].waits_for = None;
-        self.measure_rooms(peer, lane, now);
+        self.measure_rooms(place, lane, now);
         let before = self.taken.envelopes;
-        while let Some(mut envelope) = self.outboxes[at].next() {
-            if let Some(pid) = pid {
-                envelope.to = Recipient::Peer(pid);
-            }
+        while let Some(envelope) = self.outboxes[at].next() {
             let bytes = envelope.msg.len();
             let dispatched = self.dispatch(&envelope, lane, now);
             match dispatched {
@@ -119,11 +115,12 @@ impl Output {
     /// Accepts what waits for room, whether there is some or not.
     pub(super) fn accept_deferred(&mut self, now: Duration) {
         for at in 0..self.outboxes.len() {
-            let Outbox { peer, lane, .. } = self.outboxes[at];
-            let pid = peer.map(|peer| self.setup.peers[peer].pid());
-            for mut envelope in self.outboxes[at].take_deferred() {
-                envelope.to = pid.map_or(envelope.to, Recipient::Peer);
-                self.push_alone(&envelope, lane, now);
+            let lane = self.outboxes[at].lane;
+            for envelope in self.outboxes[at].take_deferred() {
+                match self.setup.peers.addressee(envelope.to) {
+                    Some(addressee) => self.push_alone(&envelope, addressee, lane, now),
+                    None => self.return_unaddressed(envelope),
+                }
             }
         }
     }
@@ -140,10 +137,9 @@ impl Output {
 
     fn note_stalls(&mut self, now: Duration) {
         let waits = self.outboxes.iter().any(|outbox| outbox.waits_for.is_some());
-        let patience = self.setup.heartbeat;
         for at in 0..self.setup.peers.len() {
             let holds_up = waits && self.holds_up(at, now);
-            self.setup.peers[at].note_stall(holds_up, patience, now);
+            self.setup.peers[at].note_stall(holds_up, now);
         }
     }
 
@@ -165,10 +161,9 @@ impl Output {
             return false;
         };
         let link = &self.setup.peers[at].link;
-        let is_for_it = match (outbox.peer, first.to) {
-            (Some(peer), _) => peer == at,
-            (None, Recipient::Peer(pid)) => pid == link.ends().peer,
-            (None, Recipient::Broadcast) => true,
+        let is_for_it = match first.to {
+            Recipient::Peer(pid) => pid == link.ends().peer,
+            Recipient::Broadcast => true,
         };
         let bytes = match needed {
             Needed::Batch => self.packer.limit_for(at) + FRAME_OVERHEAD,

@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 
 use crossbeam_channel::{Receiver, TryRecvError, never};
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Pid, Recipient};
 use crate::link::LaneId;
 
 /// An outbox, seen from the side that empties it.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     envelopes: Receiver<Envelope>,
-    /// The peer that all of it is for, as a place among the peers; else whom each says.
-    pub(super) peer: Option<usize>,
+    /// The peer that all of it is for, whatever it says, and its place among the peers.
+    peer: Option<(Pid, usize)>,
     pub(super) lane: LaneId,
     /// What was taken out and has to wait.
     deferred: VecDeque<Envelope>,
@@ -30,7 +30,11 @@ pub(super) enum Needed {
 }
 
 impl Outbox {
-    pub(crate) fn new(envelopes: Receiver<Envelope>, peer: Option<usize>, lane: LaneId) -> Self {
+    pub(crate) fn new(
+        envelopes: Receiver<Envelope>,
+        peer: Option<(Pid, usize)>,
+        lane: LaneId,
+    ) -> Self {
         let deferred = VecDeque::new();
         Self { envelopes, peer, lane, deferred, waits_for: None, has_ended: false }
     }
@@ -42,13 +46,18 @@ impl Outbox {
             return Some(envelope);
         }
         match self.envelopes.try_recv() {
-            Ok(envelope) => Some(envelope),
+            Ok(envelope) => Some(addressed(envelope, self.peer)),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => {
                 self.has_ended = true;
                 None
             }
         }
+    }
+
+    /// The place of the peer that all of it is for.
+    pub(super) fn place(&self) -> Option<usize> {
+        self.peer.map(|(_, place)| place)
     }
 
     /// Puts back what was taken out last.
@@ -73,7 +82,9 @@ impl Outbox {
     /// Closes it. What it holds now is still to be sent; who goes on sending must not keep it open.
     pub(super) fn close(&mut self) {
         let held = self.envelopes.len();
-        self.deferred.extend(self.envelopes.try_iter().take(held));
+        let peer = self.peer;
+        let held = self.envelopes.try_iter().take(held);
+        self.deferred.extend(held.map(|envelope| addressed(envelope, peer)));
         self.envelopes = never();
     }
 
@@ -91,4 +102,13 @@ impl Outbox {
     pub(super) fn fill(&self) -> (usize, usize) {
         (self.envelopes.len(), self.envelopes.capacity().unwrap_or_default())
     }
+}
+
+/// The envelope, which is for this peer if there is one.
+#[inline]
+fn addressed(mut envelope: Envelope, peer: Option<(Pid, usize)>) -> Envelope {
+    if let Some((pid, _)) = peer {
+        envelope.to = Recipient::Peer(pid);
+    }
+    envelope
 }

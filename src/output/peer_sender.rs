@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::envelope::{Envelope, Pid};
 use crate::event::{Event, EventSink, Reason};
 use crate::frame::{Incarnation, Payload};
-use crate::link::{GivenUp, LaneId, Outgoing, Room};
+use crate::link::{Ends, GivenUp, LaneId, Outgoing, Room};
 use crate::output::stall::{Change, Stall};
 use crate::report::PeerReport;
 use crate::stats::PeerStats;
@@ -26,8 +26,14 @@ pub(crate) struct PeerSender {
 }
 
 impl PeerSender {
-    pub(crate) fn new(link: Outgoing, outlet: Box<dyn Outlet>, standings: EventSink) -> Self {
-        Self { link, outlet, standings, stall: Stall::default() }
+    /// A peer that holds an outbox up for longer than the `patience` is told of as stalled.
+    pub(crate) fn new(
+        link: Outgoing,
+        outlet: Box<dyn Outlet>,
+        standings: EventSink,
+        patience: Duration,
+    ) -> Self {
+        Self { link, outlet, standings, stall: Stall::new(patience) }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -84,9 +90,9 @@ impl PeerSender {
     }
 
     /// Whether the peer holds an outbox up, and what is to be told of that.
-    pub(crate) fn note_stall(&mut self, holds_up: bool, patience: Duration, now: Duration) {
+    pub(crate) fn note_stall(&mut self, holds_up: bool, now: Duration) {
         let up = self.link.is_up();
-        match self.stall.update(holds_up, up, patience, now) {
+        match self.stall.update(holds_up, up, now) {
             Some(Change::Stalled) => self.standings.emit(Event::Stalled(self.pid())),
             Some(Change::Flowing) => self.standings.emit(Event::Flowing(self.pid())),
             None => {}
@@ -135,8 +141,8 @@ impl PeerSender {
     }
 
     /// When to [transmit](Self::transmit) again although nothing has come in.
-    pub(crate) fn poll_timeout(&self, patience: Duration, now: Duration) -> Option<Duration> {
-        let stalled = self.stall.due(patience).filter(|_| self.link.is_up());
+    pub(crate) fn poll_timeout(&self, now: Duration) -> Option<Duration> {
+        let stalled = self.stall.due().filter(|_| self.link.is_up());
         [self.link.poll_timeout(now), self.stuck_at(), stalled].into_iter().flatten().min()
     }
 
@@ -145,8 +151,7 @@ impl PeerSender {
     pub(crate) fn report(&mut self, events: &mut EventSink) {
         let ends = self.link.ends();
         while let Some(payload) = self.link.poll_receipt() {
-            let process = ends.incarnation;
-            let envelopes = Envelopes::returned(payload, ends.own, process, ends.peer, None);
+            let envelopes = returned(ends, payload, None);
             for envelope in envelopes.filter(|envelope| envelope.delivery.receipt) {
                 let (peer, msg_id) = (ends.peer, envelope.msg_id);
                 events.emit(Event::Acknowledged { peer, msg_id });
@@ -154,8 +159,7 @@ impl PeerSender {
         }
         while let Some(GivenUp { payload, reason, bound_to }) = self.link.poll_dropped() {
             let mut left = payload.envelopes();
-            let process = ends.incarnation;
-            for envelope in Envelopes::returned(payload, ends.own, process, ends.peer, bound_to) {
+            for envelope in returned(ends, payload, bound_to) {
                 if !events.has_room(envelope.msg.len()) {
                     events.count_missed(left);
                     break;
@@ -175,10 +179,13 @@ impl PeerSender {
             let _ = self.outlet.send(self.link.last_words(now));
         }
         self.outlet.close(if heard { LAST_WORDS } else { Duration::ZERO });
-        let envelopes = |(payload, bound_to)| {
-            Envelopes::returned(payload, ends.own, ends.incarnation, ends.peer, bound_to)
-        };
+        let envelopes = |(payload, bound_to)| returned(ends, payload, bound_to);
         let undelivered: Vec<Envelope> = self.link.into_undelivered().flat_map(envelopes).collect();
         PeerReport { pid: ends.peer, undelivered }
     }
+}
+
+/// The envelopes of a payload, as the application put them in an outbox.
+fn returned(ends: Ends, payload: Payload, bound_to: Option<Incarnation>) -> Envelopes {
+    Envelopes::returned(payload, ends.own, ends.incarnation, ends.peer, bound_to)
 }

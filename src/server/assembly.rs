@@ -80,7 +80,7 @@ impl Plan {
         let Limits { window, max_message, heartbeat, .. } = self.limits;
         let sender = |(peer, outlet): (&Pid, _)| {
             let link = Outgoing::new(self.ends(*peer), self.limits, now);
-            PeerSender::new(link, outlet, channel.standings(2 * self.peers.len()))
+            PeerSender::new(link, outlet, channel.standings(2 * self.peers.len()), heartbeat)
         };
         let receiver = |peer: &Pid| {
             PeerReceiver::new(

@@ -166,7 +166,7 @@ impl Piece {
     }
 }
 
-/// Envelopes, but for the bytes.
+/// Envelopes, but for what says bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Counts {
     pub(super) accepted: u64,
@@ -179,6 +179,13 @@ pub(super) struct Counts {
     pub(super) sent: u64,
     pub(super) resent: u64,
     pub(super) dropped: Dropped,
+}
+
+impl Counts {
+    pub(super) fn accept(&mut self, payload: &Payload) {
+        self.accepted += payload.envelopes();
+        self.accepted_bytes += payload.len() as u64;
+    }
 }
 
 impl SendQueue {

@@ -206,8 +206,9 @@ impl Process {
         if app.further.len() < 4 && world.rng.u32(..4) == 0 {
             let place = world.rng.usize(..self.ways.len());
             app.opened += 1;
-            let outbox = app.outboxes.open(place);
-            return app.further.push((self.ways[place].peer, app.opened, outbox));
+            let peer = self.ways[place].peer;
+            let outbox = app.outboxes.open(peer, place);
+            return app.further.push((peer, app.opened, outbox));
         }
         if app.further.is_empty() {
             return;
