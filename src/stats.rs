@@ -56,10 +56,10 @@ pub struct PeerStats {
     pub sent: u64,
     /// Entered the peer's inbox.
     pub acknowledged: u64,
-    /// The bytes of what was accepted, and of what was acknowledged: of the messages, and up to 12
-    /// for each that travels with others.
+    /// The bytes of what was accepted: of the messages, and up to 12 for each that travels with
+    /// others.
     pub accepted_bytes: u64,
-    /// See there.
+    /// Those of what was acknowledged, counted in the same way.
     pub acknowledged_bytes: u64,
     /// Sent again, each time counted.
     pub resent: u64,

@@ -9,7 +9,7 @@ use crossbeam_channel::after;
 use super::Result;
 use super::cluster::{Cluster, Line};
 use super::follower::Order;
-use super::traffic::{ENTRY, FAULTY, HEALTHY, PING, flood};
+use super::traffic::{ENTRY, FAULTY, HEALTHY, PING, flood, flood_in_turns};
 use raft_cluster::{Envelope, Event};
 
 /// How often each of two that are compared has its turn.
@@ -42,22 +42,55 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Entries per second from the first server to the second, without and with a third that is stuck.
-pub fn beside_a_stuck_one(lasts: Duration) -> Result<Comparison> {
-    compare(|stuck| rate(stuck, lasts))
+/// What is there besides the entries that the first server sends to the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    Nothing,
+    /// The third server reads nothing.
+    Stuck,
+    /// Outboxes to the second server that nobody uses.
+    Idle,
+    /// The entries come by as many outboxes in turns.
+    Busy,
 }
 
-fn rate(stuck: bool, lasts: Duration) -> Result<f64> {
+/// How many further outboxes there are.
+const OUTBOXES: usize = 64;
+
+/// Entries per second from the first server to the second, without and with a third that is stuck.
+pub fn beside_a_stuck_one(lasts: Duration) -> Result<Comparison> {
+    compare(|stuck| rate(if stuck { Company::Stuck } else { Company::Nothing }, lasts))
+}
+
+/// The same without and with further outboxes that are idle.
+pub fn beside_idle_outboxes(lasts: Duration) -> Result<Comparison> {
+    compare(|idle| rate(if idle { Company::Idle } else { Company::Nothing }, lasts))
+}
+
+/// The same by one outbox and by many.
+pub fn by_many_outboxes(lasts: Duration) -> Result<Comparison> {
+    compare(|many| rate(if many { Company::Busy } else { Company::Nothing }, lasts))
+}
+
+fn rate(company: Company, lasts: Duration) -> Result<f64> {
     let Cluster { mailbox, server, mut healthy, mut faulty, _machines } =
         Cluster::start(Line::Loopback, None)?;
     thread::scope(|scope| {
         let to_faulty = server.outbox_to(FAULTY).ok_or("no such peer")?;
-        if stuck {
+        if company == Company::Stuck {
             faulty.order(Order::StopReading)?;
             scope.spawn(move || flood(&to_faulty, FAULTY, ENTRY));
             while !matches!(server.events().recv()?, Event::Stalled(FAULTY)) {}
         }
-        scope.spawn(|| flood(&mailbox.outbox, HEALTHY, ENTRY));
+        let many = matches!(company, Company::Idle | Company::Busy);
+        let further =
+            (0..if many { OUTBOXES } else { 0 }).filter_map(|_| server.outbox_to(HEALTHY));
+        let further: Vec<_> = further.collect();
+        let outboxes = match company {
+            Company::Busy => further.clone(),
+            _ => vec![mailbox.outbox.clone()],
+        };
+        scope.spawn(move || flood_in_turns(&outboxes, HEALTHY, ENTRY));
         after(lasts / 4).recv()?;
         healthy.report()?;
         after(lasts).recv()?;

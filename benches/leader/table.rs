@@ -13,6 +13,8 @@ use super::rows::{self, Fault, Outcome, Returned, Row, Way};
 use super::speed::{self, Comparison};
 
 const STUCK: &str = "entries/s to 2 without and with 3 stuck";
+const IDLE: &str = "entries/s to 2 without and with 64 idle outboxes";
+const BUSY: &str = "entries/s to 2 by one outbox and by 64 in turns";
 const ROUND_TRIP: &str = "round trip in µs, idle and beside a stream of 64 KiB";
 
 /// Measures what the healthy follower of a leader notices of the other one.
@@ -102,9 +104,15 @@ fn count(Returned { heartbeats, entries }: Returned) -> String {
 }
 
 fn write_speeds(filter: &str, lasts: Duration) -> Result<()> {
-    if STUCK.contains(filter) {
-        let Comparison { without, with } = speed::beside_a_stuck_one(lasts)?;
-        println!("{STUCK}: {without:.0}, {with:.0}, ratio {:.2}", with / without);
+    type Measure = fn(Duration) -> Result<Comparison>;
+    let rates: [(&str, Measure); 3] = [
+        (STUCK, speed::beside_a_stuck_one),
+        (IDLE, speed::beside_idle_outboxes),
+        (BUSY, speed::by_many_outboxes),
+    ];
+    for (name, measure) in rates.into_iter().filter(|(name, _)| name.contains(filter)) {
+        let Comparison { without, with } = measure(lasts)?;
+        println!("{name}: {without:.0}, {with:.0}, ratio {:.2}", with / without);
     }
     if ROUND_TRIP.contains(filter) {
         let Comparison { without, with } = speed::beside_large_ones()?;

@@ -59,8 +59,16 @@ pub fn send_entries(outbox: &Sender<Envelope>, to: &[Pid], or_return: bool) {
 
 /// Sends messages of this size as fast as they are taken, until the server ends.
 pub fn flood(outbox: &Sender<Envelope>, to: Pid, size: usize) {
+    flood_in_turns(std::slice::from_ref(outbox), to, size);
+}
+
+/// The same by several outboxes, one after the other.
+pub fn flood_in_turns(outboxes: &[Sender<Envelope>], to: Pid, size: usize) {
     let message = Bytes::from(vec![7; size]);
-    while outbox.send(Envelope::to(to, message.clone())).is_ok() {}
+    let mut turns = outboxes.iter().cycle();
+    while turns.next().is_some_and(|outbox| outbox.send(Envelope::to(to, message.clone())).is_ok())
+    {
+    }
 }
 
 /// Sends a snapshot in parts.

@@ -18,6 +18,9 @@ const INBOX: usize = 256;
 /// The largest frame, which no option sets.
 const FRAME: usize = 1 << 20;
 
+/// What comes in between the pieces of a larger message, which no option sets either.
+const INTERJECTION: usize = 256 << 10;
+
 /// What a server takes whatever it does: the code it runs, the stacks of its threads, its channels,
 /// libzmq's own, and what the allocator keeps of what was freed.
 const PROGRAM: usize = 12 << 20;
@@ -37,8 +40,8 @@ impl Bound {
     const SENDING: usize = WINDOW + (2 * WINDOW + FRAME);
 
     /// For each peer that is heard: what waits for room in the inbox, a message that comes in
-    /// fragments, and what libzmq has read ahead, which is what the peer's libzmq held.
-    const RECEIVING: usize = WINDOW + LARGEST + (2 * WINDOW + FRAME);
+    /// fragments and one that comes in between, and what libzmq has read ahead, which is what the peer's libzmq held.
+    const RECEIVING: usize = WINDOW + LARGEST + INTERJECTION + (2 * WINDOW + FRAME);
 
     /// The inbox is over its bound by a frame at most, the events by a message.
     const CHANNELS: usize = OUTBOX * LARGEST + (WINDOW + FRAME) + (WINDOW + LARGEST);
@@ -59,12 +62,13 @@ impl fmt::Display for Bound {
         write!(
             f,
             "{} = {} peers × ({} sending: 3 windows + frame; {} receiving: 3 windows + message + \
-             frame) + {} channels: outbox of {OUTBOX} messages, inbox of a window + frame, \
+             {} + frame) + {} channels: outbox of {OUTBOX} messages, inbox of a window + frame, \
              events of a window + message; + {} program (window {}, frame {}, message {})",
             mib(Self::BYTES),
             SERVERS - 1,
             mib(sending),
             mib(receiving),
+            mib(INTERJECTION),
             mib(channels),
             mib(PROGRAM),
             mib(WINDOW),

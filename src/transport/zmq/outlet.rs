@@ -26,7 +26,7 @@ pub(super) const CONNECT_MS: i32 = 1_000;
 
 /// How many messages wait to be sent to one peer. For a peer that reads nothing, and again and
 /// again asks for all there is, they would pile up without end. The bodies are bounded in bytes
-/// besides, by [`Held`]; so this bounds the headers, of 120 bytes each.
+/// besides, by [`Held`]; so this bounds the headers, of [`HEADER_LEN`](wire::HEADER_LEN) bytes each.
 const SEND_AHEAD: u16 = 1 << 15;
 
 /// The largest part that may come back on the way to a peer, in bytes: more than any command of a
