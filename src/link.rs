@@ -24,7 +24,7 @@ mod incoming;
 mod outgoing;
 
 pub(crate) use incoming::{Handled, Incoming, Presence, Sighting};
-pub(crate) use outgoing::{GivenUp, LaneId, Outgoing, Room};
+pub(crate) use outgoing::{GivenUp, LEFTOVERS, LaneId, Outgoing, Room};
 
 use std::time::Duration;
 

@@ -397,3 +397,31 @@ fn what_is_sent_because_a_peer_is_up_finds_it_up() {
     }
     assert_eq!(stats(&server_one, TWO).dropped.total(), 0);
 }
+
+/// Whatever many outboxes hold, the end comes when the linger time is over, and all of it is told.
+#[test]
+fn many_full_outboxes_do_not_hold_the_end_up() {
+    const OUTBOXES: i64 = 64;
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let builder = Server::builder(&cluster.config, ONE).idle_timeout(None).window(4_096);
+    let (one, server_one) = builder.linger(Duration::from_millis(100)).start().unwrap();
+    // Server 2 never comes.
+    let mut put = Vec::new();
+    for outbox in 0..OUTBOXES {
+        let further = server_one.outbox_to(TWO).unwrap();
+        let envelope = |id: i64| Envelope::to(TWO, "").with_id(id << 8 | outbox);
+        put.push((0_i64..).take_while(|id| further.try_send(envelope(*id)).is_ok()).count());
+    }
+    assert!(put.iter().all(|put| *put >= 4_096));
+    drop(one);
+    let start = Instant::now();
+    let report = shut_down(server_one);
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+    let undelivered = &report.peers[0].undelivered;
+    for outbox in 0..OUTBOXES {
+        let ids = undelivered.iter().map(|envelope| envelope.msg_id);
+        let ids = ids.filter(|id| id & 0xff == outbox).map(|id| id >> 8);
+        assert!(ids.eq(0..put[outbox as usize] as i64), "outbox {outbox}");
+    }
+}

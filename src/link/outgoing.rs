@@ -19,7 +19,7 @@ use crate::link::{
     AckTiming, Ends, FRAME_OVERHEAD, Limits, MAX_INTERJECTION, PeerStatus, Presence,
 };
 use crate::wire::{Run, runs_by_size};
-pub(crate) use send_queue::{GivenUp, LaneId};
+pub(crate) use send_queue::{GivenUp, LEFTOVERS, LaneId};
 
 /// The sending half of a link: keeps what it sends to one peer until the peer has acknowledged it,
 /// and sends it again from where the peer misses something.

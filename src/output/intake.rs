@@ -8,7 +8,7 @@ use super::Output;
 use crate::envelope::Recipient;
 use crate::idle::back_off;
 use crate::lifecycle::Step;
-use crate::link::{FRAME_OVERHEAD, Room};
+use crate::link::{FRAME_OVERHEAD, LEFTOVERS, Room};
 use crate::output::dispatch::Dispatched;
 use crate::output::outbox::{Needed, Outbox};
 use crate::output::sizes::MAX_BATCH;
@@ -59,11 +59,15 @@ impl Output {
     }
 
     fn take_outbox(&mut self, at: usize, now: Duration) {
+        let mut next = self.outboxes[at].next();
+        if next.is_none() {
+            return;
+        }
         let (place, lane) = (self.outboxes[at].place(), self.outboxes[at].lane);
         self.outboxes[at].waits_for = None;
         self.measure_rooms(place, lane, now);
         let before = self.taken.envelopes;
-        while let Some(envelope) = self.outboxes[at].next() {
+        while let Some(envelope) = next.take() {
             let bytes = envelope.msg.len();
             let dispatched = self.dispatch(&envelope, lane, now);
             match dispatched {
@@ -77,8 +81,8 @@ impl Output {
                     self.outboxes[at].waits_for = Some(needed);
                 }
             }
-            if dispatched != Dispatched::Gathered {
-                break;
+            if dispatched == Dispatched::Gathered {
+                next = self.outboxes[at].next();
             }
         }
         self.flush(lane, now);
@@ -115,10 +119,9 @@ impl Output {
     /// Accepts what waits for room, whether there is some or not.
     pub(super) fn accept_deferred(&mut self, now: Duration) {
         for at in 0..self.outboxes.len() {
-            let lane = self.outboxes[at].lane;
             for envelope in self.outboxes[at].take_deferred() {
                 match self.setup.peers.addressee(envelope.to) {
-                    Some(addressee) => self.push_alone(&envelope, addressee, lane, now),
+                    Some(addressee) => self.push_alone(&envelope, addressee, LEFTOVERS, now),
                     None => self.return_unaddressed(envelope),
                 }
             }

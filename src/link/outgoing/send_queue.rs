@@ -15,7 +15,7 @@ use crate::envelope::Delivery;
 use crate::event::Reason;
 use crate::frame::{Incarnation, Payload, Position, Sequence};
 use crate::link::FRAME_OVERHEAD;
-pub(crate) use crate::link::outgoing::send_queue::fairness::LaneId;
+pub(crate) use crate::link::outgoing::send_queue::fairness::{LEFTOVERS, LaneId};
 use crate::link::outgoing::send_queue::fairness::{Lanes, Tag};
 use crate::stats::{Dropped, PeerStats};
 

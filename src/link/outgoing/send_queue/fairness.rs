@@ -3,6 +3,9 @@
 /// An outbox, by its number.
 pub(crate) type LaneId = u32;
 
+/// The lane of what is left when the outboxes are closed: it comes behind all that was queued before.
+pub(crate) const LEFTOVERS: LaneId = LaneId::MAX;
+
 /// The start tag of a payload, in bytes of virtual time: the smaller one goes first.
 pub(super) type Tag = u64;
 

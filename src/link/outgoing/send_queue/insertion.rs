@@ -2,10 +2,14 @@
 
 use std::mem;
 
-use super::fairness::{LaneId, Tag};
+use super::fairness::{LEFTOVERS, LaneId, Tag};
 use super::{Queued, SendQueue, marker};
 use crate::frame::{Incarnation, Payload};
 use crate::link::FRAME_OVERHEAD;
+
+/// How many payloads one overtakes at most, so that it takes no time to find its place however many
+/// wait for a peer that takes none.
+const MAX_OVERTAKEN: usize = 1_024;
 
 impl SendQueue {
     /// Adds a payload that has come by an outbox. It may overtake what has come by others and was
@@ -18,12 +22,17 @@ impl SendQueue {
         bound_to: Option<Incarnation>,
         short: bool,
     ) {
-        // What no message is broken off for comes behind it, and lets others overtake it there.
-        let earliest = if short { None } else { self.end_of_begun() };
+        let earliest = match lane {
+            LEFTOVERS => Some(self.end()),
+            _ if short => None,
+            // No message is broken off for it: it comes behind that, and lets others overtake it
+            // there.
+            _ => self.end_of_begun(),
+        };
         let bytes = payload.len() + FRAME_OVERHEAD;
         let tag = self.lanes.tag_from(earliest.unwrap_or_default(), lane, bytes);
         let comes_later = |queued: &&Queued| queued.place() > tag;
-        let behind = self.payloads.iter().rev().take_while(comes_later).count();
+        let behind = self.payloads.iter().rev().take(MAX_OVERTAKEN).take_while(comes_later).count();
         let at = (self.payloads.len() - behind).max(self.begun());
         self.insert(at, Queued { short, ..Queued::new(payload, 0, bound_to, tag) });
     }
@@ -39,10 +48,14 @@ impl SendQueue {
     }
 
     fn push_last(&mut self, payload: Payload) {
-        // It comes behind all of the last one, and lets others overtake it there.
-        let end = |last: &Queued| last.tag + last.payload.len() as Tag;
-        let tag = self.payloads.back().map_or(Tag::default(), end);
+        let tag = self.end();
         self.insert(self.payloads.len(), Queued::new(payload, 0, None, tag));
+    }
+
+    /// The tag of what comes behind all of the last payload, and lets others overtake it there.
+    fn end(&self) -> Tag {
+        let end = |last: &Queued| last.tag + last.payload.len() as Tag;
+        self.payloads.back().map_or(Tag::default(), end)
     }
 
     fn insert(&mut self, at: usize, mut queued: Queued) {

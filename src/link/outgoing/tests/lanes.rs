@@ -143,3 +143,20 @@ fn what_was_given_up_is_told_before_whatever_overtakes_it() {
         frames.map(|frame| (frame.payload.envelopes(), frame.header.missed)).collect();
     assert_eq!(sent, [(2, 0), (1, 2), (2, 0), (2, 0)]);
 }
+
+/// A place is found in no time, whatever waits, and what came by one outbox stays in order.
+#[test]
+fn so_many_payloads_are_overtaken_and_no_more() {
+    const WAITING: usize = 3_000;
+    let outgoing = outgoing();
+    let mut outgoing =
+        Outgoing::new(outgoing.ends, Limits { window: 1 << 20, ..outgoing.limits }, at(0));
+    (0..WAITING).for_each(|_| outgoing.push(single(1), 0, None));
+    outgoing.push(single(2), 1, None);
+    outgoing.push(single(3), 1, None);
+    outgoing.push(single(4), LEFTOVERS, None);
+    let left: Vec<_> = outgoing.into_undelivered().map(|(payload, _)| payload.len()).collect();
+    let places = [2, 3, 4].map(|length| left.iter().position(|it| *it == length).unwrap());
+    assert_eq!(places[0], WAITING - 1_024);
+    assert!(places.is_sorted() && places[2] == WAITING + 2, "{places:?}");
+}
