@@ -139,10 +139,12 @@ pub struct Envelope {
     /// The message itself.
     pub msg: Bytes,
     pub(crate) delivery: Delivery,
+    pub(crate) role: Role,
 }
 
 /// Two envelopes are equal if they have the same addresses, the same `msg_id` and the same message,
-/// whatever process sent them and however they were to be delivered.
+/// whatever process sent them, however they were to be delivered, and whether somebody waits for an
+/// answer.
 impl PartialEq for Envelope {
     fn eq(&self, other: &Self) -> bool {
         let key = |envelope: &Self| (envelope.to, envelope.from, envelope.msg_id);
@@ -151,6 +153,18 @@ impl PartialEq for Envelope {
 }
 
 impl Eq for Envelope {}
+
+/// What part an envelope has in a question and its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    /// None.
+    #[default]
+    Message,
+    /// An [`Asker`](crate::Asker) waits for the answer.
+    Question,
+    /// It is for who asked, not for the inbox.
+    Answer,
+}
 
 /// How an envelope is to be delivered. What came in says nothing of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -262,8 +276,14 @@ impl Envelope {
         self
     }
 
+    /// Whether somebody [asks](crate::Asker::ask) by this envelope and waits for a
+    /// [`reply`](Self::reply).
+    pub fn is_question(&self) -> bool {
+        self.role == Role::Question
+    }
+
     /// An answer to this envelope: to the process it came from and no other, with the same
-    /// `msg_id`.
+    /// `msg_id`. That to a [question](Self::is_question) goes to who asked, past the inbox.
     ///
     /// If that process has ended by then, and another speaks for the peer, the answer comes back
     /// because of [`Restarted`](crate::Reason::Restarted).
@@ -280,7 +300,9 @@ impl Envelope {
     /// ```
     #[must_use]
     pub fn reply(&self, msg: impl Into<Bytes>) -> Self {
-        Self::to(self.from, msg).with_id(self.msg_id).for_session(self.session)
+        let role = if self.is_question() { Role::Answer } else { Role::Message };
+        let answer = Self::to(self.from, msg).with_id(self.msg_id).for_session(self.session);
+        Self { role, ..answer }
     }
 
     /// An envelope whose message is `value` as JSON, with `msg_id` 0.
@@ -316,6 +338,7 @@ impl Envelope {
 
     fn new(to: Recipient, msg: Bytes) -> Self {
         let (from, session) = (Pid::default(), Session::default());
-        Self { to, from, session, msg_id: 0, msg, delivery: Delivery::default() }
+        let (delivery, role) = (Delivery::default(), Role::default());
+        Self { to, from, session, msg_id: 0, msg, delivery, role }
     }
 }

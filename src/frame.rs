@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use crate::envelope::{Delivery, Pid, Recipient};
+use crate::envelope::{Delivery, Pid, Recipient, Role};
 
 /// One unit of sending, of resending and of acknowledging.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +59,7 @@ pub(crate) enum Payload {
     Batch { envelopes: u32, largest: u32, delivery: Delivery, body: Bytes },
     /// One large envelope, whose message is the body as it is. How it is delivered is the sender's
     /// affair.
-    Single { to: Recipient, msg_id: i64, msg: Bytes, delivery: Delivery },
+    Single { to: Recipient, msg_id: i64, role: Role, msg: Bytes, delivery: Delivery },
     /// A piece of a batch or a single that is too large for one frame.
     Fragment { whole: Whole, body: Bytes },
     /// Nothing follows on this link.
@@ -78,7 +78,7 @@ pub(crate) struct Whole {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum WholeKind {
     Batch { envelopes: u32 },
-    Single { to: Recipient, msg_id: i64 },
+    Single { to: Recipient, msg_id: i64, role: Role },
 }
 
 impl Payload {
@@ -122,7 +122,9 @@ impl Payload {
     pub(crate) fn piece(&self, offset: usize, max: usize) -> Self {
         let kind = match self {
             Self::Batch { envelopes, .. } => WholeKind::Batch { envelopes: *envelopes },
-            Self::Single { to, msg_id, .. } => WholeKind::Single { to: *to, msg_id: *msg_id },
+            Self::Single { to, msg_id, role, .. } => {
+                WholeKind::Single { to: *to, msg_id: *msg_id, role: *role }
+            }
             Self::Heartbeat | Self::Goodbye | Self::Fragment { .. } => return self.clone(),
         };
         let body = self.body();

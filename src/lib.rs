@@ -96,8 +96,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The ways out: put in answers by `try_send`, into an [outbox of their own](Server::outbox_to) for
-//! each peer; or have all that goes into the shared outbox say
+//! The ways out: ask and answer by an [`Asker`], which never waits to answer, and has a deadline for
+//! each question; or put in answers by `try_send`, into an [outbox of their own](Server::outbox_to)
+//! for each peer; or have all that goes into the shared outbox say
 //! [`or_return`](Envelope::or_return), the questions too, where who asks can ask again; or read in
 //! another thread than the one that sends the answers.
 //!
@@ -111,6 +112,23 @@
 //! for the process that asked and no other, and [`for_session`](Envelope::for_session) does the same
 //! for any envelope: if another process speaks for the peer by then, it comes back because of
 //! [`Reason::Restarted`].
+//!
+//! # Questions and answers
+//!
+//! [`Server::asker`] puts questions to peers, from any number of threads, each with its deadline. A
+//! question comes out of the peer's inbox as any envelope does; the reply to it goes to the thread
+//! that asked, past the inbox:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use raft_cluster::{Config, Pid, Server};
+//!
+//! # let config = Config::load("config.json")?;
+//! let (mailbox, server) = Server::start(&config, Pid::new(1))?;
+//! let asker = server.asker();
+//! let answer = asker.ask(Pid::new(2), "who leads?", Duration::from_millis(200))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Sharing
 //!
@@ -206,6 +224,7 @@
 #[cfg(not(unix))]
 compile_error!("raft-cluster needs Unix, such as Linux or macOS, and does not build on Windows");
 
+mod asker;
 mod clock;
 mod config;
 mod counters;
@@ -235,6 +254,7 @@ mod stats;
 mod transport;
 mod wire;
 
+pub use asker::{Asker, NoAnswer};
 pub use bytes::Bytes;
 pub use config::{Config, ConfigError, ConfigPlace, ConfigWarning, UrlError};
 pub use crossbeam_channel::{self, Receiver, Sender};

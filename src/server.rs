@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 pub use self::builder::Builder;
 pub use self::start_error::StartError;
+use crate::asker::{Asker, PeerOutboxes, Questions};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::{Counters, PeerCounters};
@@ -82,6 +83,7 @@ pub struct Server {
     peers: Vec<Pid>,
     outboxes: Outboxes,
     counters: Arc<Counters>,
+    questions: Arc<Questions>,
     events: Receiver<Event>,
     /// Dropped to tell the threads to end.
     stop: Option<Sender<Infallible>>,
@@ -133,7 +135,7 @@ impl Server {
     ) -> io::Result<(Mailbox, Self)> {
         let (pid, peers) = (plan.own, plan.peers.clone());
         let session = Session::of(plan.incarnation);
-        let Parts { mailbox, outboxes, mut output, input, stop, events, counters } =
+        let Parts { mailbox, outboxes, mut output, input, stop, events, counters, questions } =
             plan.assemble(ways, now);
         output.listen_to(resolved);
         let name = |direction| thread::Builder::new().name(format!("{direction}-{pid}"));
@@ -141,7 +143,8 @@ impl Server {
         let output = name("output").spawn(move || output.run(clock))?;
         let (stop, threads) = (Some(stop), Some(Threads { output, input }));
         let url = url.to_owned();
-        let server = Self { pid, session, url, peers, outboxes, counters, events, stop, threads };
+        let server =
+            Self { pid, session, url, peers, outboxes, counters, questions, events, stop, threads };
         Ok((mailbox, server))
     }
 
@@ -185,6 +188,18 @@ impl Server {
     pub fn outbox_to(&self, pid: Pid) -> Option<Sender<Envelope>> {
         let place = self.peers.iter().position(|peer| *peer == pid)?;
         Some(self.outboxes.open(pid, place))
+    }
+
+    /// What puts questions to peers, and answers theirs, from any number of threads.
+    ///
+    /// Each call opens two further outboxes for each peer: make one asker and clone it.
+    pub fn asker(&self) -> Asker {
+        let open = |(place, peer): (usize, &Pid)| PeerOutboxes {
+            questions: self.outboxes.open(*peer, place),
+            answers: self.outboxes.open(*peer, place),
+        };
+        let outboxes = self.peers.iter().enumerate().map(open).collect();
+        Asker::new(Arc::clone(&self.questions), outboxes)
     }
 
     /// Where it listens, as a libzmq url.

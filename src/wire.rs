@@ -8,7 +8,7 @@
 //! | 0 | 3 | `rcl`, the magic |
 //! | 3 | 1 | version, 2 |
 //! | 4 | 1 | kind: 0 heartbeat, 1 batch, 2 single, 3 goodbye |
-//! | 5 | 1 | flags: 1 acknowledgement wanted, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended |
+//! | 5 | 1 | flags: 1 acknowledgement wanted, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended, 32 question, 64 answer (of a single) |
 //! | 6 | 2 | zero |
 //! | 8 | 8 | cluster: FNV-1a of its name, zero for none |
 //! | 16 | 4 | from, a pid |
@@ -40,7 +40,7 @@ mod batch;
 use bytes::{Buf, BufMut, Bytes};
 use thiserror::Error;
 
-use crate::envelope::{Delivery, Pid, Recipient};
+use crate::envelope::{Delivery, Pid, Recipient, Role};
 use crate::frame::{
     Acknowledgement, ClusterId, Epoch, Frame, Header, Incarnation, Intake, Payload, Position,
     Sequence, Silence, Stamp, Whole, WholeKind,
@@ -69,7 +69,12 @@ const FLAG_SETTLED: u8 = 2;
 const FLAG_BROADCAST: u8 = 4;
 const FLAG_CLOSED: u8 = 8;
 const FLAG_ENDED: u8 = 16;
-const ALL_FLAGS: u8 = FLAG_ACK_WANTED | FLAG_SETTLED | FLAG_BROADCAST | FLAG_CLOSED | FLAG_ENDED;
+const FLAG_QUESTION: u8 = 32;
+const FLAG_ANSWER: u8 = 64;
+const UNUSED_FLAG: u8 = 128;
+
+/// Flags that only a single has.
+const SINGLE_FLAGS: u8 = FLAG_BROADCAST | FLAG_QUESTION | FLAG_ANSWER;
 
 /// Why bytes are not a frame.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -91,14 +96,15 @@ pub(crate) enum DecodeError {
 /// The header of a frame as bytes.
 pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_LEN] {
     let of_batch = |envelopes| (KIND_BATCH, envelopes, 0, 0);
-    let of_single = |to, msg_id| (KIND_SINGLE, 0, msg_id, broadcast_flag(to));
-    let (kind, envelopes, msg_id, cast) = match *payload {
+    let of_single =
+        |to, msg_id, role| (KIND_SINGLE, 0, msg_id, broadcast_flag(to) | role_flag(role));
+    let (kind, envelopes, msg_id, single_flags) = match *payload {
         Payload::Heartbeat => (KIND_HEARTBEAT, 0, 0, 0),
         Payload::Batch { envelopes, .. } => of_batch(envelopes),
-        Payload::Single { to, msg_id, .. } => of_single(to, msg_id),
+        Payload::Single { to, msg_id, role, .. } => of_single(to, msg_id, role),
         Payload::Fragment { whole, .. } => match whole.kind {
             WholeKind::Batch { envelopes } => of_batch(envelopes),
-            WholeKind::Single { to, msg_id } => of_single(to, msg_id),
+            WholeKind::Single { to, msg_id, role } => of_single(to, msg_id, role),
         },
         Payload::Goodbye => (KIND_GOODBYE, 0, 0, 0),
     };
@@ -112,7 +118,7 @@ pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_L
     out.put_slice(&MAGIC);
     out.put_u8(VERSION);
     out.put_u8(kind);
-    out.put_u8(flags(header) | cast);
+    out.put_u8(flags(header) | single_flags);
     out.put_u16_le(0);
     out.put_u64_le(header.cluster.to_wire());
     out.put_u32_le(header.from.as_u32());
@@ -153,6 +159,14 @@ fn broadcast_flag(to: Recipient) -> u8 {
     if to == Recipient::Broadcast { FLAG_BROADCAST } else { 0 }
 }
 
+fn role_flag(role: Role) -> u8 {
+    match role {
+        Role::Message => 0,
+        Role::Question => FLAG_QUESTION,
+        Role::Answer => FLAG_ANSWER,
+    }
+}
+
 /// The frame that these bytes are. Nothing is copied and nothing allocated: the payload is the
 /// body.
 pub(crate) fn decode(header: &[u8], body: Bytes) -> Result<Frame, DecodeError> {
@@ -171,7 +185,7 @@ pub(crate) fn decode(header: &[u8], body: Bytes) -> Result<Frame, DecodeError> {
     let kind = input.get_u8();
     let flags = input.get_u8();
     let zero = input.get_u16_le();
-    if flags & !ALL_FLAGS != 0 || zero != 0 {
+    if flags & UNUSED_FLAG != 0 || zero != 0 {
         return Err(DecodeError::Field("flags"));
     }
     decode_rest(input, kind, flags, body)
@@ -203,8 +217,8 @@ fn decode_rest(mut input: &[u8], kind: u8, flags: u8, body: Bytes) -> Result<Fra
     if base > sequence {
         return Err(field("base"));
     }
-    let to_whom = recipient(flags, to);
-    let shape = Shape { kind, envelopes, msg_id, to: to_whom, offset: position.offset, len };
+    let (offset, role) = (position.offset, role(flags)?);
+    let shape = Shape { kind, envelopes, msg_id, to: recipient(flags, to), role, offset, len };
     let payload = shape.payload(flags, body)?;
     let acknowledgement =
         Acknowledgement { of, next, nack, intake: intake(flags)?, silence, delay };
@@ -240,6 +254,15 @@ fn recipient(flags: u8, to: Pid) -> Recipient {
     if flags & FLAG_BROADCAST == 0 { Recipient::Peer(to) } else { Recipient::Broadcast }
 }
 
+fn role(flags: u8) -> Result<Role, DecodeError> {
+    match flags & (FLAG_QUESTION | FLAG_ANSWER) {
+        0 => Ok(Role::Message),
+        FLAG_QUESTION => Ok(Role::Question),
+        FLAG_ANSWER => Ok(Role::Answer),
+        _ => Err(DecodeError::Field("flags")),
+    }
+}
+
 /// What a header says of the body that follows.
 #[derive(Clone, Copy)]
 struct Shape {
@@ -247,6 +270,7 @@ struct Shape {
     envelopes: u32,
     msg_id: i64,
     to: Recipient,
+    role: Role,
     offset: u32,
     /// Of the whole payload.
     len: u32,
@@ -255,10 +279,9 @@ struct Shape {
 impl Shape {
     /// The payload with this body, if it is what the header says.
     fn payload(self, flags: u8, body: Bytes) -> Result<Payload, DecodeError> {
-        let Self { kind, envelopes, msg_id, to, offset, len } = self;
-        let broadcast = flags & FLAG_BROADCAST != 0;
-        if kind != KIND_SINGLE && (broadcast || msg_id != 0) || kind != KIND_BATCH && envelopes != 0
-        {
+        let Self { kind, envelopes, msg_id, to, role, offset, len } = self;
+        let is_of_single = flags & SINGLE_FLAGS != 0 || msg_id != 0;
+        if kind != KIND_SINGLE && is_of_single || kind != KIND_BATCH && envelopes != 0 {
             return Err(DecodeError::Field("kind"));
         }
         let is_whole = body.len() == len as usize;
@@ -269,10 +292,11 @@ impl Shape {
                 batch(envelopes, body).ok_or(DecodeError::Body)
             }
             KIND_SINGLE if is_whole && offset == 0 => {
-                Ok(Payload::Single { to, msg_id, msg: body, delivery: Delivery::default() })
+                let delivery = Delivery::default();
+                Ok(Payload::Single { to, msg_id, role, msg: body, delivery })
             }
             KIND_BATCH => self.fragment(WholeKind::Batch { envelopes }, body),
-            KIND_SINGLE => self.fragment(WholeKind::Single { to, msg_id }, body),
+            KIND_SINGLE => self.fragment(WholeKind::Single { to, msg_id, role }, body),
             KIND_HEARTBEAT | KIND_GOODBYE => Err(DecodeError::Body),
             _ => Err(DecodeError::Field("kind")),
         }
@@ -292,8 +316,9 @@ pub(crate) fn assemble(whole: Whole, body: Bytes) -> Option<Payload> {
     match whole.kind {
         _ if body.len() != whole.len as usize => None,
         WholeKind::Batch { envelopes } => batch(envelopes, body),
-        WholeKind::Single { to, msg_id } => {
-            Some(Payload::Single { to, msg_id, msg: body, delivery: Delivery::default() })
+        WholeKind::Single { to, msg_id, role } => {
+            let delivery = Delivery::default();
+            Some(Payload::Single { to, msg_id, role, msg: body, delivery })
         }
     }
 }

@@ -17,7 +17,7 @@ const SHORT_HEAD: usize = 4;
 const LONG_HEAD: usize = 12;
 
 /// Where that says how long the message is, and where its id is.
-const LENGTH_SHIFT: u32 = 6;
+const LENGTH_SHIFT: u32 = 8;
 const ID_SHIFT: u32 = 1;
 
 /// Where the header says how many envelopes a batch holds.

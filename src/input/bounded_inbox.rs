@@ -1,11 +1,13 @@
 //! The inbox, seen from the side that fills it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Select, Sender, TrySendError};
 
-use crate::envelope::Envelope;
+use crate::asker::Questions;
+use crate::envelope::{Envelope, Role};
 use crate::idle::back_off;
 
 /// The sending end of the inbox, which knows how many bytes wait in it: the channel bounds the
@@ -13,12 +15,14 @@ use crate::idle::back_off;
 #[derive(Debug)]
 pub(crate) struct BoundedInbox {
     inbox: Sender<Envelope>,
+    /// Where answers go instead.
+    questions: Arc<Questions>,
     /// What was put in and may still be there, oldest first.
     chunks: VecDeque<Chunk>,
     envelopes: usize,
     bytes: usize,
     limit: usize,
-    /// How many envelopes were ever put in.
+    /// How many envelopes were ever put in, or were answers.
     entered: usize,
 }
 
@@ -42,8 +46,9 @@ pub(crate) enum Put {
 impl BoundedInbox {
     /// An inbox that takes nothing while `limit` bytes wait in it. What comes in one frame fits
     /// into one that is below its limit, whatever its size.
-    pub(crate) fn new(inbox: Sender<Envelope>, limit: usize) -> Self {
-        Self { inbox, chunks: VecDeque::new(), envelopes: 0, bytes: 0, limit, entered: 0 }
+    pub(crate) fn new(inbox: Sender<Envelope>, limit: usize, questions: Arc<Questions>) -> Self {
+        let chunks = VecDeque::new();
+        Self { inbox, questions, chunks, envelopes: 0, bytes: 0, limit, entered: 0 }
     }
 
     /// Puts in as many envelopes as there is room for. It must not be [over its
@@ -52,6 +57,11 @@ impl BoundedInbox {
         let mut chunk = Chunk::default();
         let mut put = Put::All;
         for envelope in envelopes {
+            if envelope.role == Role::Answer {
+                self.questions.answer(envelope);
+                self.entered += 1;
+                continue;
+            }
             let bytes = envelope.msg.len();
             match self.inbox.try_send(envelope) {
                 Ok(()) => {
@@ -69,7 +79,7 @@ impl BoundedInbox {
         put
     }
 
-    /// How many envelopes were ever put in.
+    /// How many envelopes were ever put in, or were answers.
     pub(crate) fn entered(&self) -> usize {
         self.entered
     }
@@ -117,6 +127,13 @@ impl BoundedInbox {
     }
 }
 
+impl Drop for BoundedInbox {
+    /// With the inbox, answers end.
+    fn drop(&mut self) {
+        self.questions.end();
+    }
+}
+
 #[cfg(any(test, feature = "internals"))]
 impl BoundedInbox {
     /// Whether a wait for room would end at once, unless the application has dropped its end.
@@ -134,7 +151,7 @@ mod tests {
 
     fn inbox(capacity: usize, limit: usize) -> (BoundedInbox, Receiver<Envelope>) {
         let (sender, receiver) = bounded(capacity);
-        (BoundedInbox::new(sender, limit), receiver)
+        (BoundedInbox::new(sender, limit, Questions::new(&[])), receiver)
     }
 
     /// Envelopes of 100 bytes, numbered from this one on.

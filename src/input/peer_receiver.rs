@@ -3,14 +3,17 @@
 #[cfg(test)]
 mod snapshot;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::asker::Questions;
 use crate::counters::{PeerCounters, add};
 use crate::envelope::{Envelope, Pid};
 use crate::event::{Event, EventSink, Rejection};
 use crate::frame::Frame;
 use crate::input::bounded_inbox::{BoundedInbox, Put};
 use crate::link::{Handled, Incoming, Presence, Sighting};
+use crate::session::Session;
 use crate::wire::Envelopes;
 #[cfg(test)]
 pub(crate) use snapshot::Snapshot;
@@ -19,6 +22,8 @@ pub(crate) use snapshot::Snapshot;
 pub(crate) struct PeerReceiver {
     pub(crate) link: Incoming,
     events: EventSink,
+    /// Those that were put to it, and its place among the peers.
+    questions: (Arc<Questions>, usize),
     entering: Option<Entering>,
 }
 
@@ -44,8 +49,12 @@ pub(crate) enum Entered {
 }
 
 impl PeerReceiver {
-    pub(crate) fn new(link: Incoming, events: EventSink) -> Self {
-        Self { link, events, entering: None }
+    pub(crate) fn new(
+        link: Incoming,
+        events: EventSink,
+        questions: (Arc<Questions>, usize),
+    ) -> Self {
+        Self { link, events, questions, entering: None }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -67,6 +76,7 @@ impl PeerReceiver {
         }
         let peer = self.pid();
         while let Some(sighting) = self.link.poll_sighting() {
+            self.tell_askers(sighting);
             self.events.emit(match sighting {
                 Sighting::Up => Event::Up(peer),
                 Sighting::Down => Event::Down(peer),
@@ -75,6 +85,16 @@ impl PeerReceiver {
                 Sighting::Absent => Event::Absent(peer),
                 Sighting::OneWay => Event::OneWay(peer),
             });
+        }
+    }
+
+    fn tell_askers(&self, sighting: Sighting) {
+        let (questions, place) = &self.questions;
+        match sighting {
+            Sighting::Up => questions.note_up(*place, self.link.speaker().map(Session::of)),
+            Sighting::OneWay => questions.note_deaf(*place),
+            Sighting::Down | Sighting::Restarted | Sighting::Left => questions.note_gone(*place),
+            Sighting::Absent => {}
         }
     }
 

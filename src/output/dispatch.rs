@@ -139,9 +139,9 @@ impl Output {
         now: Duration,
     ) {
         let max_message = self.setup.max_message;
-        let Envelope { to, session, msg_id, ref msg, delivery, .. } = *envelope;
+        let Envelope { to, session, msg_id, ref msg, delivery, role, .. } = *envelope;
         for peer in self.setup.peers.all_of_mut(addressee) {
-            let payload = Payload::Single { to, msg_id, msg: msg.clone(), delivery };
+            let payload = Payload::Single { to, msg_id, role, msg: msg.clone(), delivery };
             let bound_to = if delivery.bound { session.process() } else { peer.link.speaker() };
             if msg.len() > max_message {
                 peer.link.refuse(GivenUp { payload, reason: Reason::TooLarge, bound_to });

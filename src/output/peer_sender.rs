@@ -1,8 +1,10 @@
 //! One peer, as the output thread sees it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::asker::Questions;
 use crate::envelope::{Envelope, Pid};
 use crate::event::{Event, EventSink, Reason};
 use crate::frame::{Incarnation, Payload};
@@ -22,6 +24,8 @@ pub(crate) struct PeerSender {
     outlet: Box<dyn Outlet>,
     /// For how the peer stands.
     standings: EventSink,
+    /// Those that are put to it, and its place among the peers.
+    questions: (Arc<Questions>, usize),
     stall: Stall,
 }
 
@@ -31,9 +35,10 @@ impl PeerSender {
         link: Outgoing,
         outlet: Box<dyn Outlet>,
         standings: EventSink,
+        questions: (Arc<Questions>, usize),
         patience: Duration,
     ) -> Self {
-        Self { link, outlet, standings, stall: Stall::new(patience) }
+        Self { link, outlet, standings, questions, stall: Stall::new(patience) }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -158,16 +163,18 @@ impl PeerSender {
             }
         }
         while let Some(GivenUp { payload, reason, bound_to }) = self.link.poll_dropped() {
-            let mut left = payload.envelopes();
             for envelope in returned(ends, payload, bound_to) {
-                if !events.has_room(envelope.msg.len()) {
-                    events.count_missed(left);
-                    break;
+                if !self.has_told_asker(&envelope, reason) {
+                    events.emit(Event::Undeliverable { peer: ends.peer, envelope, reason });
                 }
-                left -= 1;
-                events.emit(Event::Undeliverable { peer: ends.peer, envelope, reason });
             }
         }
+    }
+
+    /// Tells who waits for the answer, if this is a question and somebody does.
+    fn has_told_asker(&self, envelope: &Envelope, reason: Reason) -> bool {
+        let (questions, place) = &self.questions;
+        envelope.is_question() && questions.give_up(*place, envelope.msg_id, reason)
     }
 
     /// Says that this process ends, and tells what the peer has not acknowledged.

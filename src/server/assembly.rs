@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::asker::Questions;
 use crate::counters::Counters;
 use crate::envelope::Pid;
 use crate::event::{Event, EventChannel};
@@ -60,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) stop: Sender<Infallible>,
     pub(crate) events: Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) questions: Arc<Questions>,
 }
 
 impl Plan {
@@ -71,6 +73,7 @@ impl Plan {
     /// Puts the parts together. The time is that of the server's clock.
     pub(crate) fn assemble(self, ways: Ways, now: Duration) -> Parts {
         let counters = Arc::new(Counters::new(&self.peers));
+        let questions = Questions::new(&self.peers);
         let (channel, events) = EventChannel::new(Arc::clone(&counters));
         let (outbox, outbox_end) = bounded(self.outbox_capacity);
         let (outboxes, new_outboxes) = Outboxes::new(self.outbox_capacity);
@@ -78,19 +81,21 @@ impl Plan {
         let (control, control_end) = bounded(STAGES);
         let (stop, stop_end) = bounded(0);
         let Limits { window, max_message, heartbeat, .. } = self.limits;
-        let sender = |(peer, outlet): (&Pid, _)| {
+        let standings = || channel.standings(2 * self.peers.len());
+        let asked = |place| (Arc::clone(&questions), place);
+        let sender = |(place, (peer, outlet)): (usize, (&Pid, _))| {
             let link = Outgoing::new(self.ends(*peer), self.limits, now);
-            PeerSender::new(link, outlet, channel.standings(2 * self.peers.len()), heartbeat)
+            PeerSender::new(link, outlet, standings(), asked(place), heartbeat)
         };
-        let receiver = |peer: &Pid| {
-            PeerReceiver::new(
-                Incoming::new(self.ends(*peer), self.limits, now),
-                channel.standings(2 * self.peers.len()),
-            )
+        let receiver = |(place, peer): (usize, &Pid)| {
+            let link = Incoming::new(self.ends(*peer), self.limits, now);
+            PeerReceiver::new(link, standings(), asked(place))
         };
         let output = output::Setup {
             own: self.own,
-            peers: Peers::new(self.peers.iter().zip(ways.outlets).map(sender).collect()),
+            peers: Peers::new(
+                self.peers.iter().zip(ways.outlets).enumerate().map(sender).collect(),
+            ),
             new_outboxes,
             feedback: ways.feedback.1,
             stop: stop_end,
@@ -107,9 +112,9 @@ impl Plan {
         let input = input::Setup {
             own: self.own,
             cluster: self.cluster,
-            peers: self.peers.iter().map(receiver).collect(),
+            peers: self.peers.iter().enumerate().map(receiver).collect(),
             inlet: ways.inlet,
-            inbox: Some(BoundedInbox::new(inbox_end, window)),
+            inbox: Some(BoundedInbox::new(inbox_end, window, Arc::clone(&questions))),
             feedback: ways.feedback.0,
             control: control_end,
             refusals: Refusals::new(channel.refusals(), Arc::clone(&counters)),
@@ -126,6 +131,7 @@ impl Plan {
             stop,
             events,
             counters,
+            questions,
         }
     }
 }

@@ -121,7 +121,7 @@ impl Process {
             waker: Box::new(waker),
             feedback: (feedback, feedback_end),
         };
-        let Parts { mailbox, outboxes, output, input, stop, events, counters } =
+        let Parts { mailbox, outboxes, output, input, stop, events, counters, .. } =
             blueprint.assemble(ways, now);
         let way = |(peer, departures)| Way { peer, departures, stuck: false };
         Self {

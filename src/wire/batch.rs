@@ -2,7 +2,7 @@
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 4 | bit 0: whether it is a broadcast; bits 1 and 2: where the `msg_id` is; bit 3: whether it is bound to a session; bit 4: whether it was to be returned rather than wait; bit 5: whether a receipt was asked for; above them the message's length in bytes |
+//! | 4 | bit 0: whether it is a broadcast; bits 1 and 2: where the `msg_id` is; bit 3: whether it is bound to a session; bit 4: whether it was to be returned rather than wait; bit 5: whether a receipt was asked for; bit 6: whether it is a question; bit 7: whether it is an answer; above them the message's length in bytes |
 //! | 8 or 0 | `msg_id` |
 //! | length | the message |
 //!
@@ -11,7 +11,7 @@
 
 use bytes::Bytes;
 
-use crate::envelope::{Delivery, Envelope, Pid, Recipient};
+use crate::envelope::{Delivery, Envelope, Pid, Recipient, Role};
 use crate::frame::{Incarnation, Payload};
 use crate::session::Session;
 
@@ -26,7 +26,9 @@ const ID_SHIFT: u32 = 1;
 const BOUND: u32 = 1 << 3;
 const OR_RETURN: u32 = 1 << 4;
 const RECEIPT: u32 = 1 << 5;
-const LENGTH_SHIFT: u32 = 6;
+const QUESTION: u32 = 1 << 6;
+const ANSWER: u32 = 1 << 7;
+const LENGTH_SHIFT: u32 = 8;
 
 const ID_FOLLOWS: u32 = 0;
 const ID_SAME: u32 = 1;
@@ -38,6 +40,7 @@ struct Head {
     broadcast: bool,
     msg_id: i64,
     delivery: Delivery,
+    role: Role,
     length: usize,
 }
 
@@ -51,8 +54,8 @@ impl Head {
             _ => ID_FOLLOWS,
         };
         let length = u32::try_from(self.length).unwrap_or(u32::MAX) << LENGTH_SHIFT;
-        let word =
-            length | delivery_bits(self.delivery) | id << ID_SHIFT | u32::from(self.broadcast);
+        let how = delivery_bits(self.delivery) | role_bits(self.role);
+        let word = length | how | id << ID_SHIFT | u32::from(self.broadcast);
         body.extend_from_slice(&word.to_le_bytes());
         if id == ID_FOLLOWS {
             body.extend_from_slice(&self.msg_id.to_le_bytes());
@@ -80,7 +83,8 @@ impl Head {
         let is_set = |bit: u32| word & bit != 0;
         let (bound, or_return, receipt) = (is_set(BOUND), is_set(OR_RETURN), is_set(RECEIPT));
         let delivery = Delivery { bound, or_return, receipt };
-        (length <= rest.len()).then_some((Self { broadcast, msg_id, delivery, length }, rest))
+        let role = role(word)?;
+        (length <= rest.len()).then_some((Self { broadcast, msg_id, delivery, role, length }, rest))
     }
 }
 
@@ -88,6 +92,26 @@ impl Head {
 fn delivery_bits(delivery: Delivery) -> u32 {
     let bit = |set: bool, bit: u32| if set { bit } else { 0 };
     bit(delivery.bound, BOUND) | bit(delivery.or_return, OR_RETURN) | bit(delivery.receipt, RECEIPT)
+}
+
+#[inline]
+fn role_bits(role: Role) -> u32 {
+    match role {
+        Role::Message => 0,
+        Role::Question => QUESTION,
+        Role::Answer => ANSWER,
+    }
+}
+
+/// The role that the bits stand for, if they are those of one.
+#[inline]
+fn role(word: u32) -> Option<Role> {
+    match word & (QUESTION | ANSWER) {
+        0 => Some(Role::Message),
+        QUESTION => Some(Role::Question),
+        ANSWER => Some(Role::Answer),
+        _ => None,
+    }
 }
 
 /// The payload that the body of a batch is; none if it is damaged. What passes here can be taken
@@ -128,9 +152,9 @@ pub(crate) struct Batch {
 impl Batch {
     /// Adds an envelope, which must not be larger than [`LONGEST`].
     pub(crate) fn push(&mut self, envelope: &Envelope) {
-        let Envelope { msg_id, ref msg, delivery, .. } = *envelope;
+        let Envelope { msg_id, ref msg, delivery, role, .. } = *envelope;
         let broadcast = envelope.to == Recipient::Broadcast;
-        self.append(Head { broadcast, msg_id, delivery, length: msg.len() }, msg);
+        self.append(Head { broadcast, msg_id, delivery, role, length: msg.len() }, msg);
     }
 
     #[inline]
@@ -253,7 +277,7 @@ struct Ends {
 #[derive(Clone, Debug)]
 enum Rest {
     Batch(Unpacking),
-    Single(Option<(Recipient, i64, Delivery, Bytes)>),
+    Single(Option<(Recipient, Role, i64, Delivery, Bytes)>),
 }
 
 /// What is left of a batch.
@@ -290,8 +314,8 @@ impl Envelopes {
     fn new(payload: Payload, ends: Ends) -> Self {
         let rest = match payload {
             Payload::Batch { body, .. } => Rest::Batch(Unpacking { body, at: 0, before: 0 }),
-            Payload::Single { to, msg_id, msg, delivery } => {
-                Rest::Single(Some((to, msg_id, delivery, msg)))
+            Payload::Single { to, msg_id, role, msg, delivery } => {
+                Rest::Single(Some((to, role, msg_id, delivery, msg)))
             }
             Payload::Heartbeat | Payload::Goodbye | Payload::Fragment { .. } => Rest::Single(None),
         };
@@ -317,16 +341,16 @@ impl Iterator for Envelopes {
     #[inline]
     fn next(&mut self) -> Option<Envelope> {
         let Ends { from, session, to: peer, returned, bound_to } = self.ends;
-        let (to, msg_id, delivery, msg) = match &mut self.rest {
+        let (to, role, msg_id, delivery, msg) = match &mut self.rest {
             Rest::Batch(unpacking) => {
                 let (head, msg) = unpacking.next()?;
                 let to = if head.broadcast { Recipient::Broadcast } else { Recipient::Peer(peer) };
-                (to, head.msg_id, head.delivery, msg)
+                (to, head.role, head.msg_id, head.delivery, msg)
             }
             Rest::Single(single) => single.take()?,
         };
         let delivery = if returned { delivery } else { Delivery::default() };
         let session = if delivery.bound { bound_to } else { session };
-        Some(Envelope { to, from, session, msg_id, msg, delivery })
+        Some(Envelope { to, from, session, msg_id, msg, delivery, role })
     }
 }

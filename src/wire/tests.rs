@@ -20,24 +20,30 @@ fn recipient(to: Pid) -> impl Strategy<Value = Recipient> {
     )
 }
 
+fn role() -> impl Strategy<Value = Role> {
+    prop_oneof![Just(Role::Message), Just(Role::Question), Just(Role::Answer)]
+}
+
 /// Ids of which many are that of the one before, or one more.
 fn msg_id() -> impl Strategy<Value = i64> {
     prop_oneof![0..3_i64, any::<i64>(), Just(i64::MAX), Just(i64::MIN)]
 }
 
 fn envelopes(from: Pid, to: Pid) -> impl Strategy<Value = Vec<Envelope>> {
-    let envelope = (recipient(to), msg_id(), bytes(40), any::<(bool, bool, bool)>());
-    let envelope = envelope.prop_map(move |(to, msg_id, msg, (bound, or_return, receipt))| {
-        let session = Session::of(process(if bound { 2 } else { 1 }));
-        Envelope {
-            to,
-            from,
-            session,
-            msg_id,
-            msg,
-            delivery: Delivery { bound, or_return, receipt },
-        }
-    });
+    let envelope = (recipient(to), msg_id(), bytes(40), any::<(bool, bool, bool)>(), role());
+    let envelope =
+        envelope.prop_map(move |(to, msg_id, msg, (bound, or_return, receipt), role)| {
+            let session = Session::of(process(if bound { 2 } else { 1 }));
+            Envelope {
+                to,
+                from,
+                session,
+                msg_id,
+                msg,
+                delivery: Delivery { bound, or_return, receipt },
+                role,
+            }
+        });
     prop::collection::vec(envelope, 1..20)
 }
 
@@ -58,8 +64,13 @@ fn batch(envelopes: &[Envelope]) -> Payload {
 }
 
 fn payload(to: Pid) -> impl Strategy<Value = Payload> {
-    let single = (recipient(to), any::<i64>(), bytes(100)).prop_map(|(to, msg_id, msg)| {
-        Payload::Single { to, msg_id, msg, delivery: Delivery::default() }
+    let single = (recipient(to), any::<i64>(), role(), bytes(100));
+    let single = single.prop_map(|(to, msg_id, role, msg)| Payload::Single {
+        to,
+        msg_id,
+        role,
+        msg,
+        delivery: Delivery::default(),
     });
     prop_oneof![
         Just(Payload::Heartbeat),

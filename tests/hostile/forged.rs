@@ -119,7 +119,7 @@ impl Header {
 
 /// An envelope of a batch that says its message has `length` bytes.
 pub fn envelope(length: u32, msg: &[u8]) -> Vec<u8> {
-    let head = (length << 6).to_le_bytes();
+    let head = (length << 8).to_le_bytes();
     [&head[..], &0_i64.to_le_bytes(), msg].concat()
 }
 

@@ -107,7 +107,7 @@ impl Forgery {
 
     fn body(&self, header: &mut [u8; HEADER_LEN], body: Bytes) -> Bytes {
         const BATCH: u8 = 1;
-        const LENGTH_SHIFT: u32 = 5;
+        const LENGTH_SHIFT: u32 = 8;
         match &self.body {
             Body::AsItWas => body,
             Body::Empty => Bytes::new(),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crossbeam_channel::{bounded, unbounded};
 
+use crate::asker::Questions;
 use crate::envelope::Envelope;
 use crate::event::EventChannel;
 use crate::frame::{Acknowledgement, Epoch, Incarnation, Position, Sequence, Stamp};
@@ -127,6 +128,7 @@ impl Bench {
         let (feedback_end, feedback) = bounded(bounds.feedback);
         let (control, control_end) = bounded(4);
         let counters = Arc::new(Counters::new(&[PEER]));
+        let questions = Questions::new(&[PEER]);
         let (channel, events) = EventChannel::new(Arc::clone(&counters));
         let link = incoming(bounds.window);
         let refused = Outcome::Refused { reason: Rejection::Stranger, address: None };
@@ -134,9 +136,9 @@ impl Bench {
         let setup = Setup {
             own: OWN,
             cluster: ClusterId::new(None),
-            peers: vec![PeerReceiver::new(link, channel.standings(1))],
+            peers: vec![PeerReceiver::new(link, channel.standings(1), (Arc::clone(&questions), 0))],
             inlet: Box::new(Script { frames: arrivals, requests, calls: calls_end }),
-            inbox: Some(BoundedInbox::new(inbox_end, bounds.window)),
+            inbox: Some(BoundedInbox::new(inbox_end, bounds.window, questions)),
             feedback: feedback_end,
             control: control_end,
             refusals: Refusals::new(channel.refusals(), Arc::clone(&counters)),

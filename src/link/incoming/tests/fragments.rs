@@ -1,7 +1,7 @@
 //! What comes in pieces.
 
 use super::*;
-use crate::envelope::Recipient;
+use crate::envelope::{Recipient, Role};
 use crate::frame::{Whole, WholeKind};
 use crate::wire::Batch;
 
@@ -12,6 +12,7 @@ fn single(msg: &'static [u8]) -> Payload {
     Payload::Single {
         to: Recipient::Broadcast,
         msg_id: 7,
+        role: Role::Message,
         msg: Bytes::from_static(msg),
         delivery: Delivery::default(),
     }

@@ -1,7 +1,7 @@
 //! What goes out in pieces.
 
 use super::*;
-use crate::envelope::{Envelope, Recipient};
+use crate::envelope::{Envelope, Recipient, Role};
 use crate::wire::{Batch, Envelopes};
 
 /// One with frames of 100 bytes, of which some are on their way at once.
@@ -15,6 +15,7 @@ pub(super) fn single(bytes: usize) -> Payload {
     Payload::Single {
         to: Recipient::Broadcast,
         msg_id: 0,
+        role: Role::Message,
         msg: Bytes::from(vec![7; bytes]),
         delivery: Delivery::default(),
     }

@@ -1,14 +1,11 @@
 //! Questions and answers: `cargo run --example request_reply`.
 //!
 //! Two processes ask each other at the same time, several threads each, and every question has a
-//! deadline. Then server 2 is killed while it owes an answer, and started again. How it is done is
-//! in `asker.rs`; this is a story that it has to get through.
+//! deadline. Then server 2 is killed while it owes an answer, and started again.
 //!
 //! A thread that reads the inbox must never wait for room in an outbox. Else two servers that each
 //! answer from there, while other threads ask, stop for good as soon as each waits for the other to
-//! read: so answers are put in by `try_send`, into an outbox of their own for each peer.
-
-mod asker;
+//! read. `Asker::answer` waits for nobody.
 
 use std::env;
 use std::error::Error;
@@ -18,8 +15,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use asker::{Asker, NoAnswer};
-use raft_cluster::{Config, Mailbox, Pid, Server};
+use raft_cluster::{Asker, Config, Envelope, Mailbox, NoAnswer, Pid, Server};
 
 const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
@@ -37,10 +33,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Server 1, which also starts and kills server 2.
 fn first(folder: &Path) -> Result<(), Box<dyn Error>> {
     let (mailbox, server) = start(folder, ONE)?;
-    let asker = Asker::new(&server);
-    let events = server.events().clone();
+    let asker = server.asker();
     thread::scope(|scope| {
-        scope.spawn(|| asker.run(&mailbox.inbox, &events, answer));
+        scope.spawn(|| serve(&mailbox, &asker));
         let two = story(&asker, folder);
         // The inbox ends with the server, and the thread that reads it with the inbox.
         server.shutdown();
@@ -49,7 +44,7 @@ fn first(folder: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn story(asker: &Asker, folder: &Path) -> Result<Second, Box<dyn Error>> {
-    // It need not be there to be asked: questions wait for it, as long as somebody waits for them.
+    // It need not be there to be asked: who asks waits for it, as long as there is time.
     let mut two = Second::start(folder)?;
     println!("server 1 got {} right answers", ask_many(asker, TWO));
     two.show_until("right answers")?;
@@ -65,9 +60,8 @@ fn story(asker: &Asker, folder: &Path) -> Result<Second, Box<dyn Error>> {
     let nobody = asker.ask(TWO, "is anybody there?", Duration::from_millis(100));
     println!("server 1 asked nobody: {}", shown(nobody));
 
-    // What the dead one had not taken goes to its successor, which answers; nobody waits for that
-    // any more. What it had asked was answered to itself alone: its successor counts from zero too,
-    // and gets the answers to its own questions, all of them.
+    // What the dead one was asked its successor never sees, and what that one had asked was answered
+    // to itself alone: the successor gets the answers to its own questions, all of them.
     let mut two = Second::start(folder)?;
     two.show_until("right answers")?;
     println!("server 1 asked the successor: {}", shown(asker.ask(TWO, "who is there?", PATIENCE)));
@@ -77,9 +71,9 @@ fn story(asker: &Asker, folder: &Path) -> Result<Second, Box<dyn Error>> {
 /// Server 2: it asks at once, and answers until nothing comes any more.
 fn second(folder: &Path) -> Result<(), Box<dyn Error>> {
     let (mailbox, server) = start(folder, TWO)?;
-    let asker = Asker::new(&server);
+    let asker = server.asker();
     thread::scope(|scope| {
-        scope.spawn(|| asker.run(&mailbox.inbox, server.events(), answer));
+        scope.spawn(|| serve(&mailbox, &asker));
         println!("server 2 got {} right answers", ask_many(&asker, ONE));
     });
     Ok(())
@@ -97,19 +91,24 @@ fn start(folder: &Path, pid: Pid) -> Result<(Mailbox, Server), Box<dyn Error>> {
     Ok(Server::builder(&config, pid).idle_timeout(Some(PATIENCE)).start()?)
 }
 
-fn answer(question: &str) -> Option<String> {
-    if question == "keep this" {
-        println!("server 2 keeps a question");
-        return None;
+/// Answers what comes, until the server ends. Work that takes long belongs on other threads, as in
+/// the example `worker_pool`.
+fn serve(mailbox: &Mailbox, asker: &Asker) {
+    for question in mailbox.inbox.iter().filter(Envelope::is_question) {
+        if question.msg == "keep this" {
+            println!("server 2 keeps a question");
+        } else if let Err(error) = asker.answer(&question, question.msg.to_ascii_uppercase()) {
+            // Too many answers wait for the peer, or it is the end: who asked has a deadline.
+            eprintln!("an answer is given up: {error}");
+        }
     }
-    Some(question.to_uppercase())
 }
 
 /// Has several threads ask at once, and counts the right answers.
 fn ask_many(asker: &Asker, peer: Pid) -> usize {
     let is_right = |n: &usize| {
-        let answer = asker.ask(peer, &format!("question {n}"), PATIENCE);
-        answer.is_ok_and(|answer| answer == format!("QUESTION {n}"))
+        let answer = asker.ask(peer, format!("question {n}"), PATIENCE);
+        answer.is_ok_and(|answer| answer.msg == format!("QUESTION {n}"))
     };
     let ask = || (0..QUESTIONS).filter(is_right).count();
     thread::scope(|scope| {
@@ -118,8 +117,9 @@ fn ask_many(asker: &Asker, peer: Pid) -> usize {
     })
 }
 
-fn shown(answer: Result<String, NoAnswer>) -> String {
-    answer.unwrap_or_else(|error| error.to_string())
+fn shown(answer: Result<Envelope, NoAnswer>) -> String {
+    let text = |answer: Envelope| String::from_utf8_lossy(&answer.msg).into_owned();
+    answer.map_or_else(|error| error.to_string(), text)
 }
 
 /// Server 2 as a process of its own: this program again. It is killed when it goes out of scope.

@@ -1,0 +1,182 @@
+//! The questions that are open, where the threads of the server bring what becomes of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::asker::NoAnswer;
+use crate::envelope::{Envelope, Pid, Role};
+use crate::event::Reason;
+use crate::session::Session;
+
+type Answer = Result<Envelope, NoAnswer>;
+
+/// The open questions of a server. Whoever brings something never waits for those who ask.
+#[derive(Debug)]
+pub(crate) struct Questions {
+    peers: Vec<Pid>,
+    state: Mutex<State>,
+    /// A peer is up, or the end has come.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Of each peer, in their order.
+    peers: Vec<Peer>,
+    next_id: i64,
+    /// No answer comes any more.
+    has_ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    /// The process that can be asked.
+    listener: Option<Session>,
+    /// The questions to it that are open, by their ids.
+    open: HashMap<i64, Sender<Answer>>,
+}
+
+/// A question that is open, until this goes.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    questions: Arc<Questions>,
+    place: usize,
+    id: i64,
+    answer: Receiver<Answer>,
+}
+
+impl Questions {
+    pub(crate) fn new(peers: &[Pid]) -> Arc<Self> {
+        let state = State {
+            peers: peers.iter().map(|_| Peer::default()).collect(),
+            next_id: 0,
+            has_ended: false,
+        };
+        let (state, changed) = (Mutex::new(state), Condvar::new());
+        Arc::new(Self { peers: peers.to_vec(), state, changed })
+    }
+
+    pub(crate) fn place(&self, peer: Pid) -> Option<usize> {
+        self.peers.iter().position(|pid| *pid == peer)
+    }
+
+    /// Opens a question to the process that is up, or will be by the deadline.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        place: usize,
+        msg: Bytes,
+        deadline: Instant,
+    ) -> Result<(Envelope, Asked), NoAnswer> {
+        let mut state = self.state();
+        loop {
+            if state.has_ended {
+                return Err(NoAnswer::Ended);
+            }
+            if let Some(listener) = state.peers[place].listener {
+                return Ok(self.enter(&mut state, place, listener, msg));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(NoAnswer::TimedOut);
+            }
+            let changed = self.changed.wait_timeout(state, left);
+            state = changed.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        state: &mut State,
+        place: usize,
+        listener: Session,
+        msg: Bytes,
+    ) -> (Envelope, Asked) {
+        let id = state.next_id;
+        state.next_id = id.wrapping_add(1);
+        let (sender, answer) = bounded(1);
+        state.peers[place].open.insert(id, sender);
+        let question = Envelope {
+            role: Role::Question,
+            ..Envelope::to(self.peers[place], msg).with_id(id).for_session(listener)
+        };
+        (question, Asked { questions: Arc::clone(self), place, id, answer })
+    }
+
+    /// A process of a peer can be asked from now on.
+    pub(crate) fn note_up(&self, place: usize, process: Option<Session>) {
+        self.state().peers[place].listener = process;
+        self.changed.notify_all();
+    }
+
+    /// The process that could be asked cannot any more; what it was asked may be answered yet.
+    pub(crate) fn note_deaf(&self, place: usize) {
+        self.state().peers[place].listener = None;
+    }
+
+    /// The process that was asked is gone.
+    pub(crate) fn note_gone(&self, place: usize) {
+        let mut state = self.state();
+        state.peers[place].listener = None;
+        settle(state.peers[place].open.drain(), NoAnswer::PeerGone);
+    }
+
+    /// An answer has come. One that nobody waits for is late.
+    pub(crate) fn answer(&self, answer: Envelope) {
+        let Some(place) = self.place(answer.from) else { return };
+        if let Some(asker) = self.state().peers[place].open.remove(&answer.msg_id) {
+            // Who asked may have given up in this moment.
+            let _ = asker.try_send(Ok(answer));
+        }
+    }
+
+    /// A question comes back. Returns whether somebody was still waiting for its answer.
+    pub(crate) fn give_up(&self, place: usize, id: i64, reason: Reason) -> bool {
+        let no_answer = match reason {
+            Reason::Restarted | Reason::PeerDown => NoAnswer::PeerGone,
+            reason => NoAnswer::Undeliverable(reason),
+        };
+        let asker = self.state().peers[place].open.remove(&id);
+        asker.is_some_and(|asker| asker.try_send(Err(no_answer)).is_ok())
+    }
+
+    /// No answer comes any more.
+    pub(crate) fn end(&self) {
+        let mut state = self.state();
+        state.has_ended = true;
+        for peer in &mut state.peers {
+            settle(peer.open.drain(), NoAnswer::Ended);
+        }
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn settle(open: impl Iterator<Item = (i64, Sender<Answer>)>, no_answer: NoAnswer) {
+    for (_, asker) in open {
+        let _ = asker.try_send(Err(no_answer));
+    }
+}
+
+impl Asked {
+    pub(crate) fn wait(self, deadline: Instant) -> Answer {
+        self.answer.recv_deadline(deadline).unwrap_or_else(|error| {
+            Err(match error {
+                RecvTimeoutError::Timeout => NoAnswer::TimedOut,
+                RecvTimeoutError::Disconnected => NoAnswer::Ended,
+            })
+        })
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.questions.state().peers[self.place].open.remove(&self.id);
+    }
+}
