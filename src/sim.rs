@@ -22,8 +22,10 @@ mod process;
 mod standing;
 mod world;
 
+use std::num::NonZero;
 use std::panic::{RefUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
+use std::thread;
 
 use world::World;
 
@@ -73,14 +75,22 @@ fn setting(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-/// Plays so many seeds, or the one that the environment names.
-fn play_all(seeds: u64, play: impl Fn(u64) + RefUnwindSafe) {
+/// Plays so many seeds, or the one that the environment names: some on each core.
+fn play_all(seeds: u64, play: impl Fn(u64) + RefUnwindSafe + Sync) {
     let seeds = match setting("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..seeds,
     };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let fails = |seed: &u64| catch_unwind(|| play(*seed)).is_err();
-    let failed: Vec<u64> = seeds.filter(fails).take(10).collect();
+    let failed: Vec<u64> = thread::scope(|scope| {
+        let share = |core| {
+            let share = seeds.clone().skip(core).step_by(cores);
+            scope.spawn(move || share.filter(fails).take(10).collect::<Vec<_>>())
+        };
+        let threads: Vec<_> = (0..cores).map(share).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
     assert!(failed.is_empty(), "replay them with SIMULATION_SEED=<seed>: {failed:?}");
 }
 

@@ -276,7 +276,8 @@ mod tests {
         let (config, _folder) = two_servers();
         let start = |pid| {
             let builder = Server::builder(&config, Pid::new(pid)).idle_timeout(None).window(0);
-            builder.heartbeat(Duration::from_millis(10)).inbox_capacity(1).start().unwrap()
+            let builder = builder.heartbeat(Duration::from_millis(10)).inbox_capacity(1);
+            builder.linger(Duration::ZERO).start().unwrap()
         };
         let ((one, server_one), (_two, server_two)) = (start(1), start(2));
         await_event(&server_one, |event| *event == Event::Up(Pid::new(2)));
