@@ -5,6 +5,7 @@ mod ending;
 mod peer;
 mod probe;
 mod send_queue;
+mod sharing;
 mod transmission;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::link::outgoing::congestion::CongestionWindow;
 use crate::link::outgoing::peer::Peer;
 use crate::link::outgoing::probe::Probe;
 use crate::link::outgoing::send_queue::SendQueue;
+use crate::link::outgoing::sharing::Sharing;
 use crate::link::{
     AckTiming, Ends, FRAME_OVERHEAD, Limits, MAX_INTERJECTION, PeerStatus, Presence,
 };
@@ -34,6 +36,7 @@ pub(crate) struct Outgoing {
     limits: Limits,
     queue: SendQueue,
     congestion: CongestionWindow,
+    sharing: Sharing,
     /// How often the sender has gone back.
     epoch: Epoch,
     /// What was sent since the peer was last asked for an acknowledgement, in bytes.
@@ -68,6 +71,7 @@ impl Outgoing {
             limits,
             queue: SendQueue::new(),
             congestion: CongestionWindow::new(limits.frames, limits.window),
+            sharing: Sharing::default(),
             epoch: Epoch::FIRST,
             unasked: 0,
             goodbye_queued: false,
@@ -147,6 +151,9 @@ impl Outgoing {
     fn queue_up(&mut self, payload: Payload, lane: LaneId, bound_to: Option<Incarnation>) {
         // What takes no longer than a batch may come in between the frames of a larger message.
         let short = payload.len() <= self.congestion.max_batch().min(MAX_INTERJECTION);
+        if self.queue.is_filled_by_others(lane, payload.len()) {
+            self.sharing.note();
+        }
         self.queue.push(payload, lane, bound_to, short);
     }
 

@@ -46,6 +46,8 @@ pub(super) struct CongestionWindow {
     base: Option<(Stamp, Duration)>,
     /// Whether it is being measured anew.
     drains: bool,
+    /// Whether the way is shared with an outbox that needs little of it.
+    shared: bool,
     /// The smoothed round trip.
     srtt: Option<Duration>,
     rate: MaxRate,
@@ -103,6 +105,7 @@ impl CongestionWindow {
             maximum,
             base: None,
             drains: false,
+            shared: false,
             srtt: None,
             rate: MaxRate::default(),
             delivered: 0,
@@ -113,7 +116,17 @@ impl CongestionWindow {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        if self.drains { self.lowest() } else { self.bytes }
+        match self {
+            Self { drains: true, .. } => self.lowest(),
+            Self { shared: true, .. } => self.bytes.min(self.frames.max / 2).max(self.lowest()),
+            _ => self.bytes,
+        }
+    }
+
+    /// The way is shared with an outbox that needs little of it, or is not. While it is, half of the
+    /// largest frame is on its way at most, in smaller ones.
+    pub(super) fn share(&mut self, shared: bool) {
+        self.shared = shared;
     }
 
     /// The largest frame: a quarter of what may be on its way, so that progress is seen; or as large

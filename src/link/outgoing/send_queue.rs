@@ -232,6 +232,12 @@ impl SendQueue {
         self.has_unsent() && self.lanes.is_waiting(lane)
     }
 
+    /// Whether something is on its way or waits, and an outbox that puts in so many bytes needs
+    /// little beside the others.
+    pub(super) fn is_filled_by_others(&self, lane: LaneId, bytes: usize) -> bool {
+        !self.is_empty() && self.lanes.is_light(lane, bytes + FRAME_OVERHEAD)
+    }
+
     /// What the peer has not acknowledged, in bytes.
     pub(super) fn unacknowledged(&self) -> usize {
         self.counts.window_bytes - self.partial

@@ -41,6 +41,7 @@ impl Outgoing {
     /// its way.
     fn next_queued(&mut self, now: Duration) -> Option<Frame> {
         self.queue.give_way();
+        self.congestion.share(self.sharing.is_shared(now));
         let max = self.congestion.max_frame();
         let flight = self.queue.flight();
         if flight > 0 && !self.has_room_for_next(max) {

@@ -181,6 +181,19 @@ fn frames_become_large_where_that_takes_no_time() {
 }
 
 #[test]
+fn while_the_way_is_shared_less_is_on_it_in_smaller_frames() {
+    let frames = FrameSizes { min: 100, max: 10_000 };
+    let mut window = CongestionWindow::new(frames, 100_000);
+    while window.bytes() < 50_000 {
+        send_and_acknowledge(&mut window, 1);
+    }
+    window.share(true);
+    assert_eq!((window.bytes(), window.max_frame(), window.max_batch()), (5_000, 1_250, 2_500));
+    window.share(false);
+    assert!(window.bytes() >= 50_000 && window.max_frame() == frames.max);
+}
+
+#[test]
 fn an_acknowledgement_that_takes_long_is_asked_for_later() {
     let mut window = window();
     assert_eq!(window.probe_timeout(), FIRST_RTT * 3);

@@ -12,6 +12,9 @@ pub(super) type Tag = u64;
 /// How many lanes are remembered before those are forgotten that have nothing queued.
 const REMEMBERED: usize = 8;
 
+/// What is light takes less than this part of its share.
+const LIGHT: Tag = 8;
+
 /// Start-time fair queueing (Goyal, Vin and Cheng, 1996): what comes by one outbox stays in order,
 /// and outboxes that have something to send share the way by bytes. So a message that comes by an
 /// idle outbox is next, whatever else is queued, and a stream of them takes no more than its share.
@@ -43,6 +46,15 @@ impl Lanes {
     /// Whether something that has come by this outbox is still to be begun, or was begun last.
     pub(super) fn is_waiting(&self, lane: LaneId) -> bool {
         self.ends.iter().any(|(known, end)| *known == lane && *end > self.now)
+    }
+
+    /// Whether an outbox that puts in so many bytes takes but a small part of what it might. Nobody
+    /// knows of one that was forgotten among many.
+    pub(super) fn is_light(&self, lane: LaneId, bytes: usize) -> bool {
+        match self.ends.iter().find(|(known, _)| *known == lane) {
+            Some((_, end)) => end.saturating_add(LIGHT * bytes as Tag) <= self.now,
+            None => !self.ends.is_empty() && self.ends.len() < REMEMBERED,
+        }
     }
 
     /// A payload with this tag is sent.
@@ -79,6 +91,25 @@ mod tests {
         lanes.advance(tags[2]);
         lanes.advance(tags[0] + 500);
         assert!(lanes.is_waiting(0) && !lanes.is_waiting(1));
+    }
+
+    #[test]
+    fn light_is_what_takes_a_small_part_of_its_share() {
+        let mut lanes = Lanes::default();
+        assert!(!lanes.is_light(0, 10), "there are no others");
+        for _ in 0..3 {
+            let large = lanes.tag_from(0, 0, 1_000);
+            lanes.advance(large);
+            assert!(lanes.is_light(1, 10) && !lanes.is_light(0, 10));
+        }
+        lanes.tag_from(0, 1, 10);
+        assert!(!lanes.is_light(1, 10), "it has put in something");
+        lanes.advance(2_090);
+        assert!(lanes.is_light(1, 10) && !lanes.is_light(1, 11));
+        for lane in 2..=REMEMBERED as LaneId {
+            lanes.tag_from(0, lane, 1_000);
+        }
+        assert!(!lanes.is_light(99, 10), "it may have been forgotten");
     }
 
     #[test]

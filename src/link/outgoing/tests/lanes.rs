@@ -160,3 +160,35 @@ fn so_many_payloads_are_overtaken_and_no_more() {
     assert_eq!(places[0], WAITING - 1_024);
     assert!(places.is_sorted() && places[2] == WAITING + 2, "{places:?}");
 }
+
+#[test]
+fn beside_an_outbox_that_needs_little_less_is_on_the_way_for_a_while() {
+    let outgoing = outgoing();
+    let frames = FrameSizes { min: 100, max: 10_000 };
+    let limits = Limits { frames, window: 100_000, ..outgoing.limits };
+    let mut outgoing = Outgoing::new(outgoing.ends, limits, at(0));
+    outgoing.handle_status(&heard(0, 1)).unwrap();
+    // Sends as much as can be on its way, and has it acknowledged at once.
+    let flight_at = |outgoing: &mut Outgoing, millis| {
+        (0..1_200).for_each(|_| outgoing.push(single(100), 0, None));
+        while outgoing.poll_transmit(at(millis)).is_some() {}
+        let flight = outgoing.queue.flight();
+        outgoing
+            .handle_status(&has(millis, outgoing.queue.end_of_sent().sequence.to_wire(), 0))
+            .unwrap();
+        flight
+    };
+    // A fast line that is always full.
+    for _ in 0..20 {
+        let window = &mut outgoing.congestion;
+        let (used, next) = (window.bytes(), Sequence::from_wire(2).unwrap());
+        window.on_send(Position::FIRST, used, at(0));
+        let next = Position::start_of(next);
+        window.on_ack(&Acknowledgement { next, ..Acknowledgement::NONE }, used, at(1));
+    }
+    assert!(flight_at(&mut outgoing, 1) > 50_000);
+    outgoing.push(single(10), 1, None);
+    assert!((4_000..=5_000).contains(&flight_at(&mut outgoing, 2)));
+    assert!((4_000..=5_000).contains(&flight_at(&mut outgoing, 21)));
+    assert!(flight_at(&mut outgoing, 22) > 50_000);
+}
