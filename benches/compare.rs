@@ -16,6 +16,7 @@ mod compare {
     pub mod latency;
     pub mod measure;
     pub mod picture;
+    pub mod rates;
     pub mod rows;
     pub mod table;
 }
@@ -68,7 +69,9 @@ fn main() -> Result<()> {
     let rows = rows(&args);
     if let Some(&[row, contender]) = args.run.as_deref() {
         let row = rows.get(row).ok_or("there is no such row")?;
-        writeln!(io::stdout(), "{}", row.run(contender)?)?;
+        for figure in row.run(contender)? {
+            writeln!(io::stdout(), "{figure}")?;
+        }
         return Ok(());
     }
     let outcomes = outcomes(&args, rows)?;

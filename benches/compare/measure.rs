@@ -11,19 +11,27 @@ use serde::Serialize;
 
 use crate::support::Result;
 
-/// What is compared in one line of the table.
+/// What is compared under one name: one figure, or several that a run gives together.
 pub struct Row {
     pub chapter: Chapter,
     pub name: String,
-    pub unit: Unit,
+    pub figures: &'static [Figure],
     /// Where it lies on the axis of its chapter's picture, if that has one.
     pub at: usize,
     pub library: Run,
     pub others: Vec<Contestant>,
 }
 
-/// Measures something once.
-pub type Run = Box<dyn Fn() -> Result<f64>>;
+/// One figure of a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    /// What stands behind the row's name, if there are several.
+    pub name: &'static str,
+    pub unit: Unit,
+}
+
+/// Measures something once: all figures of a row.
+pub type Run = Box<dyn Fn() -> Result<Vec<f64>>>;
 
 /// Whom the library is compared with.
 pub struct Contestant {
@@ -46,6 +54,8 @@ pub enum Chapter {
     Keys,
     /// How long a message is on its way.
     Latency,
+    /// Round trips at a fixed rate, by that rate.
+    Rates,
     /// What it takes of the machine.
     Footprint,
 }
@@ -57,7 +67,8 @@ pub enum Unit {
     DeliveriesPerSecond,
     Seconds,
     Bytes,
-    Allocations,
+    /// A number without a unit.
+    Number,
 }
 
 /// Which time full speed is measured by.
@@ -84,7 +95,8 @@ impl Clock {
     }
 }
 
-fn processor_seconds() -> Result<f64> {
+/// What all threads of this process have worked.
+pub fn processor_seconds() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     let times = [usage.user_time(), usage.system_time()];
     Ok(times.iter().map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6).sum())
@@ -123,22 +135,22 @@ pub struct Comparison {
 
 /// Measures all rows of one chapter, with their places among all rows, `turns` times in turns.
 pub fn measure(rows: &[(usize, Row)], turns: u16) -> Result<Vec<Outcome>> {
-    let mut figures: Vec<Vec<Vec<f64>>> =
+    let mut runs: Vec<Vec<Vec<Vec<f64>>>> =
         rows.iter().map(|(_, row)| vec![Vec::new(); row.others.len() + 1]).collect();
     for turn in 1..=turns {
-        for ((place, row), figures) in rows.iter().zip(&mut figures) {
+        for ((place, row), runs) in rows.iter().zip(&mut runs) {
             writeln!(io::stderr(), "turn {turn} of {turns}: {}", row.name)?;
-            for (contender, figures) in figures.iter_mut().enumerate() {
-                figures.push(run_apart(*place, contender)?);
+            for (contender, runs) in runs.iter_mut().enumerate() {
+                runs.push(run_apart(*place, contender)?);
             }
         }
     }
-    Ok(rows.iter().zip(figures).map(|((_, row), figures)| row.outcome(figures)).collect())
+    Ok(rows.iter().zip(runs).flat_map(|((_, row), runs)| row.outcomes(&runs)).collect())
 }
 
 /// Has a contender measured by a new process: what another has left in the allocator would be a
 /// help to it, or a burden.
-fn run_apart(row: usize, contender: usize) -> Result<f64> {
+fn run_apart(row: usize, contender: usize) -> Result<Vec<f64>> {
     let output = Command::new(env::current_exe()?)
         .args(env::args_os().skip(1))
         .args(["--run", &row.to_string(), &contender.to_string()])
@@ -147,24 +159,37 @@ fn run_apart(row: usize, contender: usize) -> Result<f64> {
     if !output.status.success() {
         return Err(format!("the process that measured ended with {}", output.status).into());
     }
-    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+    let figures = String::from_utf8(output.stdout)?;
+    Ok(figures.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?)
 }
 
 impl Row {
     /// Measures a contender once: the library, which is the first, or one of the others.
-    pub fn run(&self, contender: usize) -> Result<f64> {
+    pub fn run(&self, contender: usize) -> Result<Vec<f64>> {
         let Some(other) = contender.checked_sub(1) else { return (self.library)() };
         let other = self.others.get(other).ok_or("there is no such contender")?;
         (other.run)()
     }
 
-    fn outcome(&self, figures: Vec<Vec<f64>>) -> Outcome {
-        let mut figures = figures.into_iter().map(Samples::new);
-        let library = figures.next().unwrap_or_else(|| Samples::new(Vec::new()));
-        let others = self.others.iter().zip(figures);
-        let others = others.map(|(other, samples)| library.beside(other.name, samples)).collect();
-        let (chapter, name, unit, at) = (self.chapter, self.name.clone(), self.unit, self.at);
-        Outcome { chapter, name, unit, at, library, others }
+    /// What came of each figure, from the runs of each contender.
+    fn outcomes(&self, runs: &[Vec<Vec<f64>>]) -> Vec<Outcome> {
+        let outcome = |(place, figure): (usize, &Figure)| {
+            let of_figure = |runs: &Vec<Vec<f64>>| {
+                runs.iter().filter_map(|run| run.get(place).copied()).collect()
+            };
+            let mut samples = runs.iter().map(|runs| Samples::new(of_figure(runs)));
+            let library = samples.next().unwrap_or_else(|| Samples::new(Vec::new()));
+            let others = self.others.iter().zip(samples);
+            let others =
+                others.map(|(other, samples)| library.beside(other.name, samples)).collect();
+            let name = match figure.name {
+                "" => self.name.clone(),
+                name => format!("{}, {name}", self.name),
+            };
+            let (chapter, unit, at) = (self.chapter, figure.unit, self.at);
+            Outcome { chapter, name, unit, at, library, others }
+        };
+        self.figures.iter().enumerate().map(outcome).collect()
     }
 }
 

@@ -5,7 +5,8 @@ use raft_cluster::libzmq;
 use super::absent::OneAbsent;
 use super::batched::Batched;
 use super::channels::Channels;
-use super::measure::{Chapter, Clock, Contestant, Row, Run, Unit};
+use super::measure::{Chapter, Clock, Contestant, Figure, Row, Run, Unit};
+use super::rates::{self, Pace, Sender};
 use super::{footprint, latency};
 use crate::support::library::{Library, WithKeys};
 use crate::support::raw::Raw;
@@ -39,6 +40,15 @@ const ONE_TO_ONE: Layout = Layout { servers: 2, senders: 1, size: 64 };
 /// Five servers, and all of them broadcast at once.
 const ALL_AT_ONCE: Layout = Layout { servers: 5, senders: 5, size: 64 };
 
+const DELIVERIES: &[Figure] = &[Figure { name: "", unit: Unit::DeliveriesPerSecond }];
+const SECONDS: &[Figure] = &[Figure { name: "", unit: Unit::Seconds }];
+const BYTES: &[Figure] = &[Figure { name: "", unit: Unit::Bytes }];
+const NUMBER: &[Figure] = &[Figure { name: "", unit: Unit::Number }];
+
+/// At how many round trips a second one server asks another, or four.
+const RATES: [u32; 5] = [1_000, 5_000, 20_000, 100_000, 200_000];
+const RATES_TO_FOUR: [u32; 3] = [1_000, 5_000, 20_000];
+
 /// How runs are measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -56,6 +66,11 @@ pub fn all(effort: Effort) -> Vec<Row> {
         rows.extend(CURVE_SIZES.into_iter().map(|size| with_keys(size, effort)));
     }
     rows.extend(round_trips(effort.seconds));
+    for sender in [Sender::Sleeps, Sender::Spins] {
+        rows.extend(RATES.map(|rate| at_rate(Pace { rate, sender, peers: 1 }, effort.seconds)));
+    }
+    let to_four = |rate| Pace { rate, sender: Sender::Sleeps, peers: 4 };
+    rows.extend(RATES_TO_FOUR.map(|rate| at_rate(to_four(rate), effort.seconds)));
     rows.extend(footprints(effort.seconds));
     rows
 }
@@ -72,7 +87,7 @@ fn by_size(size: usize, effort: Effort) -> Row {
     Row {
         chapter: Chapter::Sizes,
         name: format!("broadcast to 4 peers, {}", bytes(size)),
-        unit: Unit::DeliveriesPerSecond,
+        figures: DELIVERIES,
         at: size,
         library: rate(Library, layout, effort),
         others,
@@ -84,7 +99,7 @@ fn by_peers(peers: usize, effort: Effort) -> Row {
     Row {
         chapter: Chapter::Peers,
         name: format!("broadcast of 64 B to {peers} peers"),
-        unit: Unit::DeliveriesPerSecond,
+        figures: DELIVERIES,
         at: peers,
         library: rate(Library, layout, effort),
         others: vec![against(RAW, rate(Raw::Dealers, layout, effort))],
@@ -95,7 +110,7 @@ fn traffic(effort: Effort) -> [Row; 3] {
     let row = |name: &str, library, others| Row {
         chapter: Chapter::Traffic,
         name: name.into(),
-        unit: Unit::DeliveriesPerSecond,
+        figures: DELIVERIES,
         at: 0,
         library,
         others,
@@ -127,7 +142,7 @@ fn with_keys(size: usize, effort: Effort) -> Row {
     Row {
         chapter: Chapter::Keys,
         name: format!("broadcast to 4 peers with keys, {}", bytes(size)),
-        unit: Unit::DeliveriesPerSecond,
+        figures: DELIVERIES,
         at: size,
         library: rate(WithKeys, layout, effort),
         others: vec![against("raw libzmq with CURVE", raw)],
@@ -141,7 +156,7 @@ fn round_trips(seconds: f64) -> [Row; 3] {
     let row = |name: &str, library, others| Row {
         chapter: Chapter::Latency,
         name: name.into(),
-        unit: Unit::Seconds,
+        figures: SECONDS,
         at: 0,
         library,
         others,
@@ -162,11 +177,23 @@ fn round_trips(seconds: f64) -> [Row; 3] {
     ]
 }
 
+fn at_rate(pace: Pace, seconds: f64) -> Row {
+    let raw = Box::new(move || rates::measure(&Raw::Dealers, pace, seconds));
+    Row {
+        chapter: Chapter::Rates,
+        name: pace.to_string(),
+        figures: rates::FIGURES,
+        at: pace.rate as usize,
+        library: Box::new(move || rates::measure(&Library, pace, seconds)),
+        others: vec![against(RAW, raw)],
+    }
+}
+
 fn footprints(seconds: f64) -> Vec<Row> {
-    let row = |name: &str, unit, library| Row {
+    let row = |name: &str, figures, library| Row {
         chapter: Chapter::Footprint,
         name: name.into(),
-        unit,
+        figures,
         at: 0,
         library,
         others: Vec::new(),
@@ -176,15 +203,15 @@ fn footprints(seconds: f64) -> Vec<Row> {
         run(move || footprint::allocations(&layout, count))
     };
     let mut rows = vec![
-        row("allocations for an envelope of 64 B", Unit::Allocations, allocations(ONE_TO_ONE)),
+        row("allocations for an envelope of 64 B", NUMBER, allocations(ONE_TO_ONE)),
         row(
             "allocations for a delivery of a 64 B broadcast",
-            Unit::Allocations,
+            NUMBER,
             allocations(Layout::broadcast(4, 64)),
         ),
     ];
     if footprint::tells_resident() {
-        rows.push(row("memory of five idle servers", Unit::Bytes, run(footprint::resident)));
+        rows.push(row("memory of five idle servers", BYTES, run(footprint::resident)));
     }
     rows
 }
@@ -194,7 +221,7 @@ fn against(name: &'static str, run: Run) -> Contestant {
 }
 
 fn run(measure: impl Fn() -> Result<f64> + 'static) -> Run {
-    Box::new(measure)
+    Box::new(move || Ok(vec![measure()?]))
 }
 
 /// Messages of this layout at full speed: deliveries per second. Connecting is not timed.

@@ -65,6 +65,6 @@ pub fn show(unit: Unit, figure: f64) -> String {
         Unit::Seconds if figure < 1e-3 => format!("{:.0} µs", figure * 1e6),
         Unit::Seconds => format!("{:.2} ms", figure * 1e3),
         Unit::Bytes => format!("{:.1} MiB", figure / f64::from(1 << 20)),
-        Unit::Allocations => format!("{figure:.4}"),
+        Unit::Number => format!("{figure:.4}"),
     }
 }

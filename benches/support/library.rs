@@ -75,8 +75,18 @@ impl Contender for WithKeys {
 
 impl Transmit for Outgoing {
     fn transmit(&mut self, number: u64) -> Result<()> {
+        self.transmit_to(self.recipient, number)
+    }
+
+    fn transmit_to_first(&mut self, number: u64) -> Result<()> {
+        self.transmit_to(Recipient::Peer(Pid::new(1)), number)
+    }
+}
+
+impl Outgoing {
+    fn transmit_to(&self, recipient: Recipient, number: u64) -> Result<()> {
         let mut envelope = Envelope::broadcast(self.message.clone());
-        envelope.to = self.recipient;
+        envelope.to = recipient;
         Ok(self.outbox.send(envelope.with_id(i64::try_from(number)?))?)
     }
 }

@@ -50,6 +50,11 @@ pub struct Station<T, R> {
 /// Where a server sends to all its peers.
 pub trait Transmit: Send {
     fn transmit(&mut self, number: u64) -> Result<()>;
+
+    /// Sends to the first server alone.
+    fn transmit_to_first(&mut self, number: u64) -> Result<()> {
+        self.transmit(number)
+    }
 }
 
 /// Where a server receives. It waits for as long as it takes.

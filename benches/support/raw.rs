@@ -132,6 +132,12 @@ impl Transmit for Outlets {
         }
         Ok(())
     }
+
+    fn transmit_to_first(&mut self, number: u64) -> Result<()> {
+        stamp(&mut self.message, self.place, number);
+        let first = self.sockets.first().ok_or("there is no peer")?;
+        Ok(first.send(&self.message[..], 0)?)
+    }
 }
 
 impl Receive for Inlet {
