@@ -1,11 +1,35 @@
-//! What a thread does when it has run out of work, or is in another one's way.
+//! What a thread does when it has run out of work, has too little of it, or is in another one's way.
+
+mod back_off;
+mod moderation;
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+pub(crate) use self::back_off::back_off;
+use self::moderation::Moderation;
+
+/// What the threads of a server do between two messages: what a message costs, against how soon it is
+/// there. See [`Builder::idle`](crate::Builder::idle).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Idle {
+    /// They sleep, and at rest nothing runs. Where the answer to a message usually comes at once,
+    /// the output thread looks for it for up to 150 µs before that; and where messages come often, it
+    /// takes several of them at a time, in 10,000 turns a second at most.
+    #[default]
+    Adaptive,
+    /// They never sleep: each of the two threads keeps a core busy, also at rest. For those who have
+    /// the cores.
+    Spin,
+    /// They sleep whenever there is nothing to do, and where messages come often, the output thread
+    /// takes several at a time, in 5,000 turns a second at most.
+    Sleep,
+}
 
 /// How long a thread stays awake when it has run out of work. The answer to what it has just sent
 /// comes within this time, and to be woken takes longer than to look.
-const AWAKE: Duration = Duration::from_micros(200);
+const AWAKE: Duration = Duration::from_micros(150);
 
 /// A thread that yields and is not back after this time is on a busy machine, where
 /// to stay awake only costs.
@@ -14,10 +38,17 @@ const BUSY: Duration = Duration::from_micros(150);
 /// How long a thread does not stay awake then.
 const REST: Duration = Duration::from_millis(500);
 
-/// The idle strategy: decides when a thread that has run out of work goes to sleep. Until then it
-/// yields to all others.
-#[derive(Clone, Copy, Debug, Default)]
+/// For how long there are no other turns, where some follow each other.
+const GAP: Duration = Duration::from_micros(100);
+const LONG_GAP: Duration = Duration::from_micros(200);
+
+/// The idle strategy: decides when a thread that has run out of work goes to sleep, and whether one
+/// that has some lets it become more. A thread that stays awake yields to all others.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct IdleStrategy {
+    idle: Idle,
+    /// None where every message goes at once.
+    moderation: Option<Moderation>,
     /// Since when there has been no work.
     since: Option<Duration>,
     yielded_at: Option<Duration>,
@@ -27,6 +58,16 @@ pub(crate) struct IdleStrategy {
 }
 
 impl IdleStrategy {
+    pub(crate) fn new(idle: Idle) -> Self {
+        let moderation = match idle {
+            Idle::Adaptive => Some(Moderation::new(GAP)),
+            Idle::Sleep => Some(Moderation::new(LONG_GAP)),
+            Idle::Spin => None,
+        };
+        let rests_until = Duration::ZERO;
+        Self { idle, moderation, since: None, yielded_at: None, pays: false, rests_until }
+    }
+
     /// There was work.
     pub(crate) fn on_work(&mut self, now: Duration) {
         self.yielded_at = None;
@@ -37,48 +78,45 @@ impl IdleStrategy {
 
     /// There is none. Whether the thread stays awake a little longer: then it has yielded.
     pub(crate) fn stays_awake(&mut self, now: Duration) -> bool {
-        if self.yielded_at.take().is_some_and(|yielded_at| now > yielded_at + BUSY) {
-            self.rests_until = now + REST;
-        }
-        let since = *self.since.get_or_insert(now);
-        let awake = self.pays && now < since + AWAKE && now >= self.rests_until;
+        let awake = match self.idle {
+            Idle::Adaptive => self.adapts(now),
+            Idle::Spin => true,
+            Idle::Sleep => false,
+        };
         if awake {
             self.yielded_at = Some(now);
             thread::yield_now();
         }
         awake
     }
-}
 
-/// How long a thread backs off from one end of a channel, at most.
-const BACK_OFF: Duration = Duration::from_micros(100);
+    fn adapts(&mut self, now: Duration) -> bool {
+        if self.yielded_at.take().is_some_and(|yielded_at| now > yielded_at + BUSY) {
+            self.rests_until = now + REST;
+        }
+        let since = *self.since.get_or_insert(now);
+        self.pays && now < since + AWAKE && now >= self.rests_until
+    }
 
-/// Backs off: yields to the thread at the other end of a channel, until that one has put `enough`
-/// into it, or taken `enough` out of it: `done` tells how much that is.
-///
-/// Two threads that are at the same place of a channel, one right behind the other on another core,
-/// take the memory out of each other's hands with every envelope, which costs several times what a
-/// channel costs else.
-pub(crate) fn back_off(done: impl Fn() -> usize, enough: usize) {
-    let start = Instant::now();
-    let before = done();
-    let mut now = done();
-    while now < enough && is_fast(now.saturating_sub(before), start.elapsed()) {
-        thread::yield_now();
-        now = done();
+    /// How long to let work become more, after a turn that has taken so many envelopes.
+    pub(crate) fn pause(&mut self, envelopes: usize, now: Duration) -> Duration {
+        self.moderation
+            .as_mut()
+            .map_or(Duration::ZERO, |moderation| moderation.pause(envelopes, now))
     }
 }
 
-/// Whether it is worth to back off for so long from a thread that does so much: one envelope in
-/// each microsecond is the least.
-fn is_fast(done: usize, elapsed: Duration) -> bool {
-    done as u128 >= elapsed.as_micros() && elapsed < BACK_OFF
+/// Has this thread wake when it is to, and not up to 50 µs later, as Linux does by default.
+pub(crate) fn sleep_precisely() {
+    #[cfg(target_os = "linux")]
+    {
+        // In nanoseconds. Where this is refused, pauses are longer.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZero::new(1));
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
     fn micros(number: u64) -> Duration {
@@ -97,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_thread_stays_awake_when_its_last_work_came_soon() {
-        let mut idle = IdleStrategy::default();
+        let mut idle = IdleStrategy::new(Idle::Adaptive);
         assert_eq!(awake_for(&mut idle, micros(0), micros(10)), micros(0));
-        idle.on_work(micros(199));
+        idle.on_work(AWAKE - micros(1));
         assert_eq!(awake_for(&mut idle, micros(210), micros(10)), AWAKE);
         idle.on_work(micros(210) + AWAKE);
         assert_eq!(awake_for(&mut idle, micros(1_010), micros(10)), micros(0));
@@ -107,43 +145,29 @@ mod tests {
 
     #[test]
     fn on_a_busy_machine_it_goes_to_sleep_at_once() {
-        let mut idle = IdleStrategy::default();
+        let mut idle = IdleStrategy::new(Idle::Adaptive);
         let mut run_out_at = |from: Duration, step| {
             idle.on_work(from);
             idle.stays_awake(from);
             idle.on_work(from + micros(1));
             awake_for(&mut idle, from + micros(2), step)
         };
-        assert_eq!(run_out_at(micros(0), BUSY), BUSY * 2, "that is not too long yet");
+        assert_eq!(run_out_at(micros(0), BUSY), BUSY, "that is not too long yet");
         assert_eq!(run_out_at(micros(500), BUSY + micros(1)), BUSY + micros(1));
         assert_eq!(run_out_at(micros(1_000), micros(10)), micros(0));
         assert_eq!(run_out_at(micros(1_000) + REST, micros(10)), AWAKE);
     }
 
     #[test]
-    fn a_thread_backs_off_to_a_fast_one_and_not_for_long() {
-        assert!(is_fast(0, Duration::ZERO));
-        assert!(is_fast(20, micros(20)));
-        assert!(!is_fast(20, micros(21)));
-        assert!(!is_fast(usize::MAX, BACK_OFF));
-    }
-
-    #[test]
-    fn it_backs_off_until_enough_is_done_and_to_nobody_who_does_nothing() {
-        let looks = Cell::new(0);
-        let look = |done: usize| {
-            looks.set(looks.get() + 1);
-            done
-        };
-        back_off(|| look(500), 500);
-        assert_eq!(looks.get(), 2, "once for what there was, and once for what there is");
-        back_off(|| look(0), 1);
-        // On a busy machine it may be away for so long that it gives up, but not each time.
-        let looks = || {
-            let looks = Cell::new(0);
-            back_off(|| looks.replace(looks.get() + 1) * 10, 30);
-            looks.get()
-        };
-        assert!((0..1_000).any(|_| looks() == 4));
+    fn who_spins_never_sleeps_and_who_sleeps_never_stays_awake() {
+        let mut spinning = IdleStrategy::new(Idle::Spin);
+        let mut sleeping = IdleStrategy::new(Idle::Sleep);
+        for now in (0..1_000).map(micros) {
+            sleeping.on_work(now);
+            assert!(spinning.stays_awake(now) && !sleeping.stays_awake(now));
+            assert_eq!(spinning.pause(1, now), Duration::ZERO);
+        }
+        let pauses = (0..100).filter(|now| !sleeping.pause(5, micros(1_000 + now)).is_zero());
+        assert!(pauses.count() > 50);
     }
 }

@@ -10,6 +10,7 @@ mod snapshot;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
@@ -20,6 +21,7 @@ use crate::envelope::Pid;
 use crate::event::Rejection;
 use crate::feedback::Feedback;
 use crate::frame::ClusterId;
+use crate::idle::Idle;
 pub(crate) use crate::input::bounded_inbox::BoundedInbox;
 use crate::input::peer_receiver::Entered;
 pub(crate) use crate::input::peer_receiver::PeerReceiver;
@@ -127,10 +129,14 @@ impl Input {
 
     /// Runs until the output thread has settled everything and the inbox has ended. It blocks in
     /// [`wait`](Self::wait) and nowhere else.
-    pub(crate) fn run(mut self, clock: Clock) -> io::Result<()> {
+    pub(crate) fn run(mut self, clock: Clock, idle: Idle) -> io::Result<()> {
         loop {
             match self.turn(clock.now())? {
                 Next::Again => {}
+                Next::Wait(_) if idle == Idle::Spin => {
+                    self.setup.inlet.wait(Some(Duration::ZERO))?;
+                    thread::yield_now();
+                }
                 Next::Wait(wait) => self.wait(wait)?,
                 Next::End => return Ok(()),
             }

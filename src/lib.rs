@@ -260,6 +260,7 @@ pub use config::{Config, ConfigError, ConfigPlace, ConfigWarning, UrlError};
 pub use crossbeam_channel::{self, Receiver, Sender};
 pub use envelope::{Envelope, Pid, Recipient};
 pub use event::{Event, Reason, Rejection};
+pub use idle::Idle;
 pub use key::{KeyError, KeyFileError, PublicKey, SecretKey};
 pub use report::{PeerReport, Report};
 pub use server::{Builder, Mailbox, Server, StartError};

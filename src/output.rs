@@ -16,6 +16,7 @@ mod stall;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, never};
@@ -25,7 +26,7 @@ use crate::counters::Counters;
 use crate::envelope::Pid;
 use crate::event::EventSink;
 use crate::feedback::Feedback;
-use crate::idle::IdleStrategy;
+use crate::idle::{Idle, IdleStrategy, sleep_precisely};
 use crate::lifecycle::{Lifecycle, Stage, Step};
 use crate::link::Room;
 use crate::output::intake::Taken;
@@ -125,15 +126,20 @@ impl Output {
         }
     }
 
-    /// Runs until the input thread has ended. It blocks in [`wait`](Self::wait) and nowhere else.
-    pub(crate) fn run(mut self, clock: Clock) -> Vec<PeerReport> {
-        let mut idle = IdleStrategy::default();
+    /// Runs until the input thread has ended. It blocks in [`wait`](Self::wait), and pauses where
+    /// there is too little work for a turn.
+    pub(crate) fn run(mut self, clock: Clock, idle: Idle) -> Vec<PeerReport> {
+        let mut idle = IdleStrategy::new(idle);
+        sleep_precisely();
         loop {
             let now = clock.now();
             match self.turn(now) {
                 Next::Again => {
                     idle.on_work(now);
                     self.let_outbox_fill();
+                    if let Some(envelopes) = self.taken.few() {
+                        thread::sleep(idle.pause(envelopes, clock.now()));
+                    }
                 }
                 Next::Wait(_) if idle.stays_awake(now) => {}
                 Next::Wait(wait) => self.wait(wait, now),

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::counters::{Counters, PeerCounters};
 use crate::envelope::{Envelope, Pid};
 use crate::event::Event;
+use crate::idle::Idle;
 use crate::report::{PeerReport, Report};
 use crate::server::assembly::{Parts, Plan, Ways};
 use crate::server::outboxes::Outboxes;
@@ -126,7 +127,7 @@ impl Server {
 
     /// Puts a server together and starts its threads. `now` is when its ways were made.
     fn spawn(
-        plan: Plan,
+        (plan, idle): (Plan, Idle),
         ways: Ways,
         resolved: Receiver<Resolved>,
         url: &str,
@@ -139,8 +140,8 @@ impl Server {
             plan.assemble(ways, now);
         output.listen_to(resolved);
         let name = |direction| thread::Builder::new().name(format!("{direction}-{pid}"));
-        let input = name("input").spawn(move || input.run(clock))?;
-        let output = name("output").spawn(move || output.run(clock))?;
+        let input = name("input").spawn(move || input.run(clock, idle))?;
+        let output = name("output").spawn(move || output.run(clock, idle))?;
         let (stop, threads) = (Some(stop), Some(Threads { output, input }));
         let url = url.to_owned();
         let server =

@@ -1,6 +1,6 @@
 //! What is compared.
 
-use raft_cluster::libzmq;
+use raft_cluster::{Idle, libzmq};
 
 use super::absent::OneAbsent;
 use super::batched::Batched;
@@ -8,7 +8,7 @@ use super::channels::Channels;
 use super::measure::{Chapter, Clock, Contestant, Figure, Row, Run, Unit};
 use super::rates::{self, Pace, Sender};
 use super::{footprint, latency};
-use crate::support::library::{Library, WithKeys};
+use crate::support::library::{Library, WithIdle, WithKeys};
 use crate::support::raw::Raw;
 use crate::support::traffic::flood;
 use crate::support::{Contender, Layout, Result};
@@ -179,13 +179,18 @@ fn round_trips(seconds: f64) -> [Row; 3] {
 
 fn at_rate(pace: Pace, seconds: f64) -> Row {
     let raw = Box::new(move || rates::measure(&Raw::Dealers, pace, seconds));
+    let with = |idle| Box::new(move || rates::measure(&WithIdle(idle), pace, seconds));
     Row {
         chapter: Chapter::Rates,
         name: pace.to_string(),
         figures: rates::FIGURES,
         at: pace.rate as usize,
         library: Box::new(move || rates::measure(&Library, pace, seconds)),
-        others: vec![against(RAW, raw)],
+        others: vec![
+            against(RAW, raw),
+            against("Idle::Sleep", with(Idle::Sleep)),
+            against("Idle::Spin", with(Idle::Spin)),
+        ],
     }
 }
 

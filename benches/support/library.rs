@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use raft_cluster::{
-    Builder, Bytes, Config, Envelope, Event, Mailbox, Pid, Receiver, Recipient, SecretKey, Sender,
-    Server,
+    Builder, Bytes, Config, Envelope, Event, Idle, Mailbox, Pid, Receiver, Recipient, SecretKey,
+    Sender, Server,
 };
 use serde_json::json;
 
@@ -21,6 +21,10 @@ pub struct Library;
 /// The same with keys.
 #[derive(Clone, Copy, Debug)]
 pub struct WithKeys;
+
+/// The same with another [`Idle`].
+#[derive(Clone, Copy, Debug)]
+pub struct WithIdle(pub Idle);
 
 /// An outbox, and what is put there.
 pub struct Outgoing {
@@ -53,6 +57,19 @@ impl Contender for Library {
             }
         }
         Ok(())
+    }
+}
+
+impl Contender for WithIdle {
+    type Transmitter = Outgoing;
+    type Receiver = Incoming;
+
+    fn connect(&self, layout: &Layout) -> Result<Stations<Self>> {
+        connect(layout, &cluster(layout.servers, &[])?, |_, server| server.idle(self.0))
+    }
+
+    fn disconnect(&self, stations: Stations<Self>) -> Result<()> {
+        Library.disconnect(stations)
     }
 }
 

@@ -16,6 +16,10 @@ use crate::output::sizes::MAX_BATCH;
 /// From so many envelopes in one turn on, more are on their way: the outbox is given time to fill.
 const STREAM: usize = 256;
 
+/// A turn with fewer envelopes and bytes than this hardly pays.
+const FEW: usize = 32;
+const FEW_BYTES: usize = 16 * 1024;
+
 /// How many bytes a turn takes, about, however many outboxes there are.
 const TURN: usize = 4 * MAX_BATCH;
 
@@ -27,6 +31,14 @@ pub(super) struct Taken {
     /// How many outboxes had something, and the place of the last that had.
     outboxes: usize,
     last: usize,
+}
+
+impl Taken {
+    /// How many envelopes, if they were so few, and so small, that a turn might have taken more.
+    pub(super) fn few(&self) -> Option<usize> {
+        let few = (1..FEW).contains(&self.envelopes) && self.bytes < FEW_BYTES;
+        few.then_some(self.envelopes)
+    }
 }
 
 impl Output {

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::envelope::Pid;
 use crate::feedback;
 use crate::frame::{ClusterId, Incarnation};
+use crate::idle::Idle;
 use crate::key::{Keyring, SecretKey};
 use crate::link::{FrameSizes, Limits};
 use crate::server::assembly::{Plan, Ways};
@@ -58,6 +59,7 @@ pub struct Builder<'a> {
     heartbeat: Duration,
     peer_timeout: Duration,
     reconnect_grace: Duration,
+    idle: Idle,
 }
 
 impl<'a> Builder<'a> {
@@ -75,6 +77,7 @@ impl<'a> Builder<'a> {
             heartbeat: Duration::from_secs(1),
             peer_timeout: Duration::from_secs(5),
             reconnect_grace: Duration::from_millis(500),
+            idle: Idle::default(),
         }
     }
 
@@ -171,6 +174,23 @@ impl<'a> Builder<'a> {
     /// ```
     pub fn reconnect_grace(mut self, grace: Duration) -> Self {
         self.reconnect_grace = grace;
+        self
+    }
+
+    /// What the two threads do between two messages: [`Idle::Adaptive`] unless set.
+    ///
+    /// `docs/performance.md` in the repository has the figures of each.
+    ///
+    /// ```no_run
+    /// use raft_cluster::{Config, Idle, Pid, Server};
+    ///
+    /// let config = Config::load("config.json")?;
+    /// // A machine that has two cores to spare.
+    /// let builder = Server::builder(&config, Pid::new(1)).idle(Idle::Spin);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn idle(mut self, idle: Idle) -> Self {
+        self.idle = idle;
         self
     }
 
@@ -274,6 +294,6 @@ impl<'a> Builder<'a> {
             waker: Box::new(waker),
             feedback: feedback::channel(plan.peers.len()),
         };
-        Server::spawn(plan, ways, resolved, url, clock, now)
+        Server::spawn((plan, self.idle), ways, resolved, url, clock, now)
     }
 }
