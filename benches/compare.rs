@@ -32,8 +32,8 @@ use compare::rows::Effort;
 use compare::{footprint, picture, rows, table};
 use support::Result;
 
-/// The picture in `docs/performance.md`.
-const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/compare.svg");
+/// Where the pictures in `docs/performance.md` are.
+const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches");
 
 /// Compares the library with libzmq used the plain way.
 #[derive(Debug, Parser)]
@@ -53,9 +53,9 @@ struct Args {
     /// JSON on stdout instead of the table
     #[arg(long)]
     json: bool,
-    /// Where to draw the picture, once the rows it shows have been measured
-    #[arg(long, value_name = "FILE", default_value = PICTURE)]
-    picture: PathBuf,
+    /// Where to draw the pictures whose rows have been measured
+    #[arg(long, value_name = "FOLDER", default_value = PICTURES)]
+    pictures: PathBuf,
     /// Measure one contender of one row, once, and tell the figure
     #[arg(long, hide = true, num_args = 2, value_names = ["ROW", "CONTENDER"])]
     run: Option<Vec<usize>>,
@@ -75,8 +75,9 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let outcomes = outcomes(&args, rows)?;
-    if args.clock == Clock::Wall && picture::is_complete(&outcomes) {
-        picture::draw(&args.picture, &outcomes)?;
+    if args.clock == Clock::Wall {
+        picture::draw_speed(&args.pictures.join("compare.svg"), &outcomes)?;
+        picture::draw_rates(&args.pictures.join("rates.svg"), &outcomes)?;
     }
     if args.json {
         serde_json::to_writer_pretty(io::stdout(), &outcomes)?;

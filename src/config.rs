@@ -29,7 +29,8 @@ pub use fields::ConfigPlace;
 ///
 /// The names of the fields are matched whatever their case. A `url` is `host:port`, with or without
 /// `tcp://` before it, or `ipc:///path`; an IPv6 address stands in brackets. `cluster` may be left
-/// out, and so may `public_key`, which either all servers have or none.
+/// out, and so may `public_key`, which either all servers have or none, and `info`, which is any
+/// JSON of the application's own.
 ///
 /// ```
 /// use raft_cluster::{Config, Pid};
@@ -59,6 +60,7 @@ pub struct Config {
 struct Member {
     url: String,
     public_key: Option<PublicKey>,
+    info: Option<Value>,
 }
 
 impl Config {
@@ -124,6 +126,23 @@ impl Config {
     /// ```
     pub fn public_key(&self, pid: Pid) -> Option<PublicKey> {
         self.members.get(&pid)?.public_key
+    }
+
+    /// What the application has written beside a server's url, if it has: any JSON, such as the
+    /// address at which that server serves clients. The library never looks at it.
+    ///
+    /// ```
+    /// use raft_cluster::{Config, Pid};
+    ///
+    /// let config: Config = r#"{"object": {"total": 1, "Servers": [
+    ///     {"mypid": 1, "url": "db-1:34465", "info": {"clients": "db-1:8080"}}]}}"#
+    ///     .parse()?;
+    /// let info = config.info(Pid::new(1)).ok_or("server 1 has none")?;
+    /// assert_eq!(info["clients"], "db-1:8080");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn info(&self, pid: Pid) -> Option<&Value> {
+        self.members.get(&pid)?.info.as_ref()
     }
 
     /// The name of the cluster, if it has one.
@@ -194,10 +213,12 @@ impl Config {
 
     /// Adds the next server of the list.
     fn add(&mut self, server: &RawValue, place: ConfigPlace) -> Result<(), ConfigError> {
-        let [pid, url, key] = fields(server, &["mypid", "url", "public_key"], &place)?;
+        let [pid, url, key, info] =
+            fields(server, &["mypid", "url", "public_key", "info"], &place)?;
         let pid: Pid = pid.required("a whole number from 0 to 4294967295")?;
         let listed: String = url.required("a string, `host:port` or `ipc:///path`")?;
         let key: Option<String> = key.optional("a string, the server's public key")?;
+        let info: Option<Value> = info.optional("any JSON")?;
 
         if let Some(index) = self.pids.iter().position(|&other| other == pid) {
             return Err(ConfigError::RepeatedPid { place, pid, first: index + 1 });
@@ -223,7 +244,7 @@ impl Config {
             listed,
             port,
         }));
-        self.members.insert(pid, Member { url, public_key });
+        self.members.insert(pid, Member { url, public_key, info });
         Ok(())
     }
 

@@ -30,6 +30,7 @@ pub(crate) use crate::input::snapshot::Snapshot;
 use crate::lifecycle::Stage;
 use crate::pause::PauseDetector;
 use crate::refusals::Refusals;
+use crate::report::Ending;
 use crate::transport::{Inlet, Outcome, Received, Refusal, Speaker};
 use crate::wire::DecodeError;
 
@@ -77,6 +78,8 @@ pub(crate) struct Input {
     /// When the last envelope entered the inbox.
     entered_at: Duration,
     stage: Stage,
+    /// What has ended the inbox, or is about to.
+    ended: Option<Ending>,
     /// Since when the server is leaving and no peer is there any more.
     alone_since: Option<Duration>,
     /// Since when only partings are left to wait for.
@@ -120,6 +123,7 @@ impl Input {
             next_peer: 0,
             entered_at: now,
             stage: Stage::Open,
+            ended: None,
             alone_since: None,
             parting_since: None,
             pause_detector: PauseDetector::new(setup.heartbeat, now),
@@ -127,9 +131,9 @@ impl Input {
         }
     }
 
-    /// Runs until the output thread has settled everything and the inbox has ended. It blocks in
-    /// [`wait`](Self::wait) and nowhere else.
-    pub(crate) fn run(mut self, clock: Clock, idle: Idle) -> io::Result<()> {
+    /// Runs until the output thread has settled everything and the inbox has ended, and tells what
+    /// has ended it. It blocks in [`wait`](Self::wait) and nowhere else.
+    pub(crate) fn run(mut self, clock: Clock, idle: Idle) -> io::Result<Ending> {
         loop {
             match self.turn(clock.now())? {
                 Next::Again => {}
@@ -138,7 +142,7 @@ impl Input {
                     thread::yield_now();
                 }
                 Next::Wait(wait) => self.wait(wait)?,
-                Next::End => return Ok(()),
+                Next::End => return Ok(self.ended()),
             }
         }
     }
@@ -189,10 +193,21 @@ impl Input {
         loop {
             match self.setup.control.try_recv() {
                 Ok(stage) => self.stage = stage,
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => return self.stage = Stage::Ending,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    self.stage = Stage::Ending;
+                    break;
+                }
             }
         }
+        if matches!(self.stage, Stage::Stopping | Stage::Ending) {
+            self.ended.get_or_insert(Ending::Shutdown);
+        }
+    }
+
+    /// What has ended the inbox.
+    fn ended(&self) -> Ending {
+        self.ended.unwrap_or_default()
     }
 
     /// Answers those who want to come in. Returns whether there may be more of them.
@@ -273,6 +288,7 @@ impl Input {
                 Entered::Blocked => return false,
                 Entered::Closed => {
                     *inbox = None;
+                    self.ended.get_or_insert(Ending::InboxDropped);
                     peers.iter_mut().for_each(PeerReceiver::close);
                 }
             }
@@ -289,6 +305,7 @@ impl Input {
         let idle = self.idle_deadline().is_some_and(|deadline| now >= deadline);
         let ends = if self.is_waiting() { self.is_unread(now) } else { alone || idle };
         if self.setup.inbox.is_some() && ends {
+            self.ended.get_or_insert(if alone { Ending::PeersLeft } else { Ending::Idle });
             self.setup.inbox = None;
             self.setup.peers.iter_mut().for_each(PeerReceiver::close);
         }

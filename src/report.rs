@@ -1,5 +1,6 @@
 //! What the ending of a server left behind.
 
+use std::fmt;
 use std::io;
 
 use crate::envelope::{Envelope, Pid};
@@ -14,8 +15,55 @@ pub struct Report {
     pub peers: Vec<PeerReport>,
     /// The last counts.
     pub stats: Stats,
+    /// What ended the server, or its inbox before that.
+    pub ended: Ending,
     /// Why the server ended by itself, if its own socket failed.
     pub failure: Option<io::Error>,
+}
+
+/// What ended a server: the first of these that did. Where the inbox ended before the server, it is
+/// what ended the inbox.
+///
+/// ```
+/// use raft_cluster::{Config, Ending, Pid, Server};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("one");
+/// # let json_text = format!(
+/// #     r#"{{"object": {{"total": 1, "Servers": [{{"mypid": 1, "url": "ipc://{}"}}]}}}}"#,
+/// #     path.display());
+/// let config: Config = json_text.parse()?;
+/// let (mailbox, server) = Server::builder(&config, Pid::new(1)).idle_timeout(None).start()?;
+/// let report = server.shutdown();
+/// assert_eq!(report.ended, Ending::Shutdown);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The application had nothing more to send, and no peer was there any more.
+    PeersLeft,
+    /// No envelope came for the [idle timeout](crate::Builder::idle_timeout): 2 s, unless set.
+    Idle,
+    /// The application dropped its inbox, and an envelope came for it.
+    InboxDropped,
+    /// The application [shut the server down](crate::Server::shutdown), or dropped it.
+    #[default]
+    Shutdown,
+    /// The server's own socket failed: see [`Report::failure`].
+    Failed,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PeersLeft => "its peers have left",
+            Self::Idle => "no message came within the idle timeout",
+            Self::InboxDropped => "the application dropped its inbox",
+            Self::Shutdown => "it was shut down",
+            Self::Failed => "its socket failed",
+        })
+    }
 }
 
 impl Report {

@@ -3,6 +3,7 @@
 pub(crate) mod assembly;
 mod builder;
 mod keyring;
+mod monitor;
 pub(crate) mod outboxes;
 mod start_error;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 pub use self::builder::Builder;
+pub use self::monitor::Monitor;
 pub use self::start_error::StartError;
 use crate::asker::{Asker, PeerOutboxes, Questions};
 use crate::clock::Clock;
@@ -24,7 +26,7 @@ use crate::counters::{Counters, PeerCounters};
 use crate::envelope::{Envelope, Pid};
 use crate::event::Event;
 use crate::idle::Idle;
-use crate::report::{PeerReport, Report};
+use crate::report::{Ending, PeerReport, Report};
 use crate::server::assembly::{Parts, Plan, Ways};
 use crate::server::outboxes::Outboxes;
 use crate::session::Session;
@@ -94,7 +96,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Threads {
     output: JoinHandle<Vec<PeerReport>>,
-    input: JoinHandle<io::Result<()>>,
+    input: JoinHandle<io::Result<Ending>>,
 }
 
 impl Server {
@@ -225,6 +227,11 @@ impl Server {
         self.counters.peers.get(peer).map(PeerCounters::snapshot)
     }
 
+    /// What looks at the server from elsewhere, such as the thread that serves its metrics.
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(self.pid, self.session, &self.peers, &self.counters)
+    }
+
     /// What happens around it. The channel is bounded: see [`Event`].
     pub fn events(&self) -> &Receiver<Event> {
         &self.events
@@ -262,7 +269,11 @@ impl Server {
         let input = threads.input.join();
         let peers = output.unwrap_or_else(|payload| panic::resume_unwind(payload));
         let input = input.unwrap_or_else(|payload| panic::resume_unwind(payload));
-        Report { peers, stats: self.stats(), failure: input.err() }
+        let (ended, failure) = match input {
+            Ok(ended) => (ended, None),
+            Err(failure) => (Ending::Failed, Some(failure)),
+        };
+        Report { peers, stats: self.stats(), ended, failure }
     }
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{TryRecvError, bounded, select};
-use raft_cluster::{Envelope, Event, Mailbox, Pid, Reason, Receiver, Server};
+use raft_cluster::{Ending, Envelope, Event, Mailbox, Pid, Reason, Receiver, Server};
 use support::{
     BOUND, Cluster, Transport, assert_ends, await_event, join, receive, sent_by, shut_down,
     until_end, within,
@@ -303,4 +303,46 @@ fn a_panic_in_a_thread_ends_both_and_is_raised_by_join() {
     let joined = thread::spawn(move || join(server_one)).join();
     let payload = *joined.unwrap_err().downcast::<&str>().unwrap();
     assert_eq!(payload, "this panic is part of a test");
+}
+
+#[test]
+fn the_report_says_what_ended_the_server() {
+    let cluster = Cluster::new(2, Transport::Ipc);
+    let start = |pid: Pid, timeout| {
+        let builder = Server::builder(&cluster.config, pid).idle_timeout(timeout);
+        builder.linger(Duration::from_millis(50)).start().unwrap()
+    };
+    // Nobody came.
+    let (one, server_one) = start(ONE, Some(Duration::from_millis(50)));
+    assert_ends(&one.inbox);
+    drop(one);
+    assert_eq!(join(server_one).ended, Ending::Idle);
+    // What is first counts, however it is ended then.
+    let (one, server_one) = start(ONE, Some(Duration::from_millis(50)));
+    assert_ends(&one.inbox);
+    let monitor = server_one.monitor();
+    assert_eq!(shut_down(server_one).ended, Ending::Idle);
+    assert_eq!((monitor.pid(), monitor.peers()), (ONE, vec![TWO]));
+    assert_eq!(monitor.stats_of(TWO), monitor.stats().peer(TWO).copied());
+    assert_eq!(monitor.stats_of(ONE), None);
+
+    let (one, server_one) = start(ONE, None);
+    assert_eq!(shut_down(server_one).ended, Ending::Shutdown);
+    drop(one);
+
+    let [(one, server_one), (two, server_two)] = [ONE, TWO].map(|pid| start(pid, None));
+    drop((one.outbox, two.outbox));
+    assert_ends(&one.inbox);
+    assert_ends(&two.inbox);
+    for server in [server_one, server_two] {
+        assert_eq!(join(server).ended, Ending::PeersLeft);
+    }
+
+    let [(one, server_one), (two, server_two)] = [ONE, TWO].map(|pid| start(pid, None));
+    drop(one.inbox);
+    two.outbox.send(Envelope::to(ONE, "is anybody listening?")).unwrap();
+    until_end(server_two.events()).find(|event| matches!(event, Event::Undeliverable { .. }));
+    assert_eq!(shut_down(server_one).ended, Ending::InboxDropped);
+    let report = shut_down(server_two);
+    assert_eq!(report.ended.to_string(), "it was shut down");
 }

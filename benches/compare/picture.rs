@@ -1,5 +1,5 @@
-//! The outcomes as a picture: deliveries per second over the size of the message, and over the
-//! number of peers.
+//! The outcomes as pictures: deliveries per second over the size of the message, and over the number
+//! of peers; and what round trips cost and how long they take, over how many there are in a second.
 
 use std::ops::Range;
 use std::path::Path;
@@ -10,7 +10,8 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::measure::{Chapter, Outcome};
-use super::rows::{PEERS, RAW, SIZES, bytes};
+use super::rates::{MEDIAN, WORKED};
+use super::rows::{PEERS, RATES, RAW, SIZES, bytes};
 use crate::support::Result;
 
 const EXTENT: (u32, u32) = (1_000, 380);
@@ -39,19 +40,30 @@ struct Tick {
     label: String,
 }
 
-/// Whether a picture can be drawn: both chapters must have been measured in full.
-pub fn is_complete(outcomes: &[Outcome]) -> bool {
-    let rows = |chapter| outcomes.iter().filter(|outcome| outcome.chapter == chapter).count();
-    rows(Chapter::Sizes) == SIZES.len() && rows(Chapter::Peers) == PEERS.len()
+/// Draws the picture of full speed as SVG, if it was measured in full.
+pub fn draw_speed(path: &Path, outcomes: &[Outcome]) -> Result<()> {
+    let (sizes, peers) = (Panel::by_size(outcomes), Panel::by_peers(outcomes));
+    if sizes.library.len() < SIZES.len() || peers.library.len() < PEERS.len() {
+        return Ok(());
+    }
+    draw(path, &sizes, &peers)
 }
 
-/// Draws the picture as SVG.
-pub fn draw(path: &Path, outcomes: &[Outcome]) -> Result<()> {
+/// Draws the picture of fixed rates as SVG, if they were measured in full.
+pub fn draw_rates(path: &Path, outcomes: &[Outcome]) -> Result<()> {
+    let (took, cost) = (Panel::of_times(outcomes), Panel::of_cost(outcomes));
+    if took.library.len() < RATES.len() || cost.library.len() < RATES.len() {
+        return Ok(());
+    }
+    draw(path, &took, &cost)
+}
+
+fn draw(path: &Path, left: &Panel, right: &Panel) -> Result<()> {
     let root = SVGBackend::new(path, EXTENT).into_drawing_area();
     root.fill(&WHITE)?;
-    let (left, right) = root.split_horizontally(EXTENT.0 / 2);
-    Panel::by_size(outcomes).draw(&left)?;
-    Panel::by_peers(outcomes).draw(&right)?;
+    let halves = root.split_horizontally(EXTENT.0 / 2);
+    left.draw(&halves.0)?;
+    right.draw(&halves.1)?;
     Ok(root.present()?)
 }
 
@@ -59,7 +71,7 @@ impl Panel {
     /// Sizes and rates lie so far apart that either axis is logarithmic.
     fn by_size(outcomes: &[Outcome]) -> Self {
         let place = |size: usize, rate: f64| ((size as f64).log2(), rate.log10());
-        let (library, libzmq) = lines(outcomes, Chapter::Sizes, place);
+        let (library, libzmq) = lines(outcomes, |outcome| outcome.chapter == Chapter::Sizes, place);
         let decades = 3..=8;
         Self {
             title: "Broadcast to 4 peers: deliveries over message size",
@@ -72,16 +84,38 @@ impl Panel {
 
     fn by_peers(outcomes: &[Outcome]) -> Self {
         let place = |peers: usize, rate: f64| ((peers as f64).log2(), rate);
-        let (library, libzmq) = lines(outcomes, Chapter::Peers, place);
-        let best = library.iter().chain(&libzmq).map(|point| point.1).fold(1.0, f64::max);
-        // A fifth of the best, rounded up to one digit: of six steps the last is free for the
-        // names.
-        let digit = 10_f64.powf((best / 5.0).log10().floor());
-        let step = (best / 5.0 / digit).ceil() * digit;
+        let (library, libzmq) = lines(outcomes, |outcome| outcome.chapter == Chapter::Peers, place);
+        let step = step(&library, &libzmq);
         Self {
             title: "Broadcast of 64 B: deliveries over number of peers",
             x: PEERS.map(|n| Tick { at: (n as f64).log2(), label: n.to_string() }).into(),
-            y: [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0].map(|n| Tick::rate(n * step, n * step)).into(),
+            y: STEPS.map(|n| Tick::rate(n * step, n * step)).into(),
+            library,
+            libzmq,
+        }
+    }
+
+    fn of_times(outcomes: &[Outcome]) -> Self {
+        let place = |rate: usize, seconds: f64| ((rate as f64).log10(), seconds * 1e6);
+        let (library, libzmq) = lines(outcomes, |outcome| outcome.is_at_rate(MEDIAN), place);
+        let step = step(&library, &libzmq);
+        Self {
+            title: "Round trip of 64 B: median over round trips per second",
+            x: rates(),
+            y: STEPS.map(|n| Tick::micros(n * step, n * step)).into(),
+            library,
+            libzmq,
+        }
+    }
+
+    fn of_cost(outcomes: &[Outcome]) -> Self {
+        let place = |rate: usize, seconds: f64| ((rate as f64).log10(), (seconds * 1e6).log10());
+        let (library, libzmq) = lines(outcomes, |outcome| outcome.is_at_rate(WORKED), place);
+        let micros = [5.0_f64, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
+        Self {
+            title: "Processor time for each, at both ends together",
+            x: rates(),
+            y: micros.map(|micros| Tick::micros(micros.log10(), micros)).into(),
             library,
             libzmq,
         }
@@ -114,7 +148,26 @@ impl Panel {
     }
 }
 
+/// How many steps an axis has; the last is free for the names.
+const STEPS: [f64; 7] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+
+/// A fifth of the best, rounded up to one digit.
+fn step(library: &Line, libzmq: &Line) -> f64 {
+    let best = library.iter().chain(libzmq).map(|point| point.1).fold(1.0, f64::max);
+    let digit = 10_f64.powf((best / 5.0).log10().floor());
+    (best / 5.0 / digit).ceil() * digit
+}
+
+/// The rates of round trips as ticks of a logarithmic axis.
+fn rates() -> Vec<Tick> {
+    RATES.map(|rate| Tick::rate(f64::from(rate).log10(), f64::from(rate))).into()
+}
+
 impl Tick {
+    fn micros(at: f64, micros: f64) -> Self {
+        Self { at, label: format!("{micros} µs") }
+    }
+
     fn rate(at: f64, rate: f64) -> Self {
         let label = match rate {
             ..1e3 => rate.to_string(),
@@ -125,13 +178,22 @@ impl Tick {
     }
 }
 
+impl Outcome {
+    /// Whether it is this figure at one of the rates from one server to another, of which the sender
+    /// sleeps.
+    fn is_at_rate(&self, figure: &str) -> bool {
+        let name = format!("{} k round trips/s, {figure}", self.at / 1_000);
+        self.chapter == Chapter::Rates && self.name == name
+    }
+}
+
 /// The points of the library and of libzmq, each where `place` puts it.
 fn lines(
     outcomes: &[Outcome],
-    chapter: Chapter,
+    shown: impl Fn(&Outcome) -> bool,
     place: impl Fn(usize, f64) -> (f64, f64),
 ) -> (Line, Line) {
-    let outcomes = outcomes.iter().filter(|outcome| outcome.chapter == chapter);
+    let outcomes = outcomes.iter().filter(|outcome| shown(outcome));
     let points = outcomes.filter_map(|outcome| {
         let libzmq = outcome.others.iter().find(|other| other.name == RAW)?;
         let (library, libzmq) = (outcome.library.median, libzmq.samples.median);

@@ -13,10 +13,14 @@ use super::measure::{Figure, Unit, processor_seconds};
 use crate::support::traffic::or_give_up;
 use crate::support::{Contender, Layout, Receipt, Receive, Result, Stations, Transmit};
 
+/// Two of the figures, by their names.
+pub const WORKED: &str = "processor time each";
+pub const MEDIAN: &str = "median";
+
 /// What a run tells.
 pub const FIGURES: &[Figure] = &[
-    Figure { name: "processor time each", unit: Unit::Seconds },
-    Figure { name: "median", unit: Unit::Seconds },
+    Figure { name: WORKED, unit: Unit::Seconds },
+    Figure { name: MEDIAN, unit: Unit::Seconds },
     Figure { name: "99th percentile", unit: Unit::Seconds },
     Figure { name: "99.9th percentile", unit: Unit::Seconds },
     Figure { name: "context switches each", unit: Unit::Number },

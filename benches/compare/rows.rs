@@ -46,7 +46,7 @@ const BYTES: &[Figure] = &[Figure { name: "", unit: Unit::Bytes }];
 const NUMBER: &[Figure] = &[Figure { name: "", unit: Unit::Number }];
 
 /// At how many round trips a second one server asks another, or four.
-const RATES: [u32; 5] = [1_000, 5_000, 20_000, 100_000, 200_000];
+pub const RATES: [u32; 5] = [1_000, 5_000, 20_000, 100_000, 200_000];
 const RATES_TO_FOUR: [u32; 3] = [1_000, 5_000, 20_000];
 
 /// How runs are measured.
