@@ -53,13 +53,13 @@ impl BoundedInbox {
 
     /// Puts in as many envelopes as there is room for. It must not be [over its
     /// limit](Self::is_over_limit).
+    #[inline]
     pub(crate) fn put_all(&mut self, envelopes: impl Iterator<Item = Envelope>) -> Put {
         let mut chunk = Chunk::default();
         let mut put = Put::All;
         for envelope in envelopes {
             if envelope.role == Role::Answer {
-                self.questions.answer(envelope);
-                self.entered += 1;
+                self.take_answer(envelope);
                 continue;
             }
             let bytes = envelope.msg.len();
@@ -77,6 +77,12 @@ impl BoundedInbox {
         }
         self.note(chunk);
         put
+    }
+
+    #[cold]
+    fn take_answer(&mut self, answer: Envelope) {
+        self.questions.answer(answer);
+        self.entered += 1;
     }
 
     /// How many envelopes were ever put in, or were answers.

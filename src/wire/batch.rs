@@ -28,6 +28,7 @@ const OR_RETURN: u32 = 1 << 4;
 const RECEIPT: u32 = 1 << 5;
 const QUESTION: u32 = 1 << 6;
 const ANSWER: u32 = 1 << 7;
+const ROLES: u32 = QUESTION | ANSWER;
 const LENGTH_SHIFT: u32 = 8;
 
 const ID_FOLLOWS: u32 = 0;
@@ -83,8 +84,9 @@ impl Head {
         let is_set = |bit: u32| word & bit != 0;
         let (bound, or_return, receipt) = (is_set(BOUND), is_set(OR_RETURN), is_set(RECEIPT));
         let delivery = Delivery { bound, or_return, receipt };
-        let role = role(word)?;
-        (length <= rest.len()).then_some((Self { broadcast, msg_id, delivery, role, length }, rest))
+        let role = role(word);
+        let is_sound = length <= rest.len() && word & ROLES != ROLES;
+        is_sound.then_some((Self { broadcast, msg_id, delivery, role, length }, rest))
     }
 }
 
@@ -103,14 +105,13 @@ fn role_bits(role: Role) -> u32 {
     }
 }
 
-/// The role that the bits stand for, if they are those of one.
+/// The role that the bits stand for. Both of them stand for none.
 #[inline]
-fn role(word: u32) -> Option<Role> {
-    match word & (QUESTION | ANSWER) {
-        0 => Some(Role::Message),
-        QUESTION => Some(Role::Question),
-        ANSWER => Some(Role::Answer),
-        _ => None,
+fn role(word: u32) -> Role {
+    match word & ROLES {
+        QUESTION => Role::Question,
+        ANSWER => Role::Answer,
+        _ => Role::Message,
     }
 }
 
@@ -338,7 +339,8 @@ impl Unpacking {
 impl Iterator for Envelopes {
     type Item = Envelope;
 
-    #[inline]
+    // Without this it is a call for each envelope, which copies that twice more: a fifth of the speed.
+    #[inline(always)]
     fn next(&mut self) -> Option<Envelope> {
         let Ends { from, session, to: peer, returned, bound_to } = self.ends;
         let (to, role, msg_id, delivery, msg) = match &mut self.rest {
