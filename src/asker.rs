@@ -102,7 +102,9 @@ impl Asker {
     /// peer to be up, for room at the peer, and for the answer.
     ///
     /// It blocks: the thread that reads the inbox should not ask. If nobody reads it and it is full,
-    /// answers wait behind what waits to enter it.
+    /// answers wait behind what waits to enter it. With the inbox all questions end, also on the
+    /// [idle timeout](crate::Builder::idle_timeout), which by default is 2 s without an envelope or
+    /// an answer.
     ///
     /// # Errors
     ///

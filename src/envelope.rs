@@ -160,8 +160,10 @@ pub(crate) enum Role {
     /// None.
     #[default]
     Message,
-    /// An [`Asker`](crate::Asker) waits for the answer.
+    /// An [`Asker`](crate::Asker) of this server waits for the answer.
     Question,
+    /// Another server asks. Sent on, it is a message like any other: nobody here has asked.
+    Asked,
     /// It is for who asked, not for the inbox.
     Answer,
 }
@@ -279,7 +281,7 @@ impl Envelope {
     /// Whether somebody [asks](crate::Asker::ask) by this envelope and waits for a
     /// [`reply`](Self::reply).
     pub fn is_question(&self) -> bool {
-        self.role == Role::Question
+        matches!(self.role, Role::Question | Role::Asked)
     }
 
     /// An answer to this envelope: to the process it came from and no other, with the same

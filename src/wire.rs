@@ -161,7 +161,7 @@ fn broadcast_flag(to: Recipient) -> u8 {
 
 fn role_flag(role: Role) -> u8 {
     match role {
-        Role::Message => 0,
+        Role::Message | Role::Asked => 0,
         Role::Question => FLAG_QUESTION,
         Role::Answer => FLAG_ANSWER,
     }

@@ -228,6 +228,35 @@ fn a_question_that_cannot_be_delivered_says_why() {
 }
 
 #[test]
+fn a_question_that_is_sent_on_is_a_message() {
+    let cluster = Cluster::new(3, Transport::Ipc);
+    let servers = [1, 2, 3].map(|pid| start(&cluster, Pid::new(pid)));
+    servers.iter().for_each(|(_, server)| await_all_up(server));
+    let [(_one, server_one), (two, server_two), (three, server_three)] = servers;
+    let (one_asks, two_asks) = (server_one.asker(), server_two.asker());
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| one_asks.ask(TWO, "of server 1", BOUND));
+        let mut question = receive(&two);
+        // Server 2 asks too, by the same id, and sends on what it was asked.
+        let other = scope.spawn(|| two_asks.ask(Pid::new(3), "of server 2", BOUND));
+        let asked = receive(&three);
+        assert_eq!((asked.msg_id, asked.is_question()), (question.msg_id, true));
+        question.to = Pid::new(3).into();
+        two.outbox.send(question.clone()).unwrap();
+        let sent_on = receive(&three);
+        assert_eq!((&sent_on.msg[..], sent_on.is_question()), (&b"of server 1"[..], false));
+        three.outbox.send(sent_on.reply("to server 1")).unwrap();
+        three.outbox.send(asked.reply("to server 2")).unwrap();
+        let reply = receive(&two);
+        two.outbox.send(question.reply(reply.msg)).unwrap();
+        assert_eq!(answer.join().unwrap().unwrap().msg, "to server 1");
+        assert_eq!(other.join().unwrap().unwrap().msg, "to server 2");
+    });
+    drop((two, three));
+    [server_one, server_two, server_three].into_iter().for_each(|server| drop(shut_down(server)));
+}
+
+#[test]
 fn a_question_and_an_answer_may_be_large() {
     let cluster = Cluster::new(2, Transport::Tcp);
     let [(_one, server_one), (two, server_two)] = start_two(&cluster);

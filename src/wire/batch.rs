@@ -99,7 +99,7 @@ fn delivery_bits(delivery: Delivery) -> u32 {
 #[inline]
 fn role_bits(role: Role) -> u32 {
     match role {
-        Role::Message => 0,
+        Role::Message | Role::Asked => 0,
         Role::Question => QUESTION,
         Role::Answer => ANSWER,
     }
@@ -353,6 +353,7 @@ impl Iterator for Envelopes {
         };
         let delivery = if returned { delivery } else { Delivery::default() };
         let session = if delivery.bound { bound_to } else { session };
+        let role = if role == Role::Question && !returned { Role::Asked } else { role };
         Some(Envelope { to, from, session, msg_id, msg, delivery, role })
     }
 }

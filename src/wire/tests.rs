@@ -188,6 +188,7 @@ proptest! {
         prop_assert_eq!(&back, &envelopes);
         for (back, sent) in back.iter().zip(&envelopes) {
             prop_assert_eq!((back.session, back.delivery), (sent.session, sent.delivery));
+            prop_assert_eq!(back.role, sent.role);
         }
         prop_assert_eq!(payload.is_bound(), envelopes.iter().any(|it| it.delivery.is_for_one_process()));
         // How they were sent is nothing to the one who receives them.
@@ -195,6 +196,9 @@ proptest! {
         for (received, sent) in received.zip(&envelopes) {
             prop_assert_eq!(received.session, Session::of(process(3)));
             prop_assert_eq!(received.delivery, Delivery::default());
+            prop_assert_eq!(received.is_question(), sent.is_question());
+            prop_assert_eq!(received.role == Role::Answer, sent.role == Role::Answer);
+            prop_assert_ne!(received.role, Role::Question, "nobody here has asked");
             prop_assert_eq!((received.to, received.msg_id), (sent.to, sent.msg_id));
         }
     }
