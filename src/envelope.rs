@@ -154,18 +154,50 @@ impl PartialEq for Envelope {
 
 impl Eq for Envelope {}
 
-/// What part an envelope has in a question and its answer.
+/// What part an envelope has in a question and its answer: two bits for what is to be sent, and two
+/// for what has come. So what has come is a message like any other when it is sent on: nobody here
+/// has asked. No branch is spent on it, since each envelope has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Role {
-    /// None.
-    #[default]
-    Message,
-    /// An [`Asker`](crate::Asker) of this server waits for the answer.
-    Question,
-    /// Another server asks. Sent on, it is a message like any other: nobody here has asked.
-    Asked,
+pub(crate) struct Role(u8);
+
+impl Role {
+    pub(crate) const MESSAGE: Self = Self(0);
+    /// An [`Asker`](crate::Asker) waits for the answer.
+    pub(crate) const QUESTION: Self = Self(1 << 6);
     /// It is for who asked, not for the inbox.
-    Answer,
+    pub(crate) const ANSWER: Self = Self(1 << 7);
+
+    const TO_SEND: u8 = Self::QUESTION.0 | Self::ANSWER.0;
+    const HAS_COME: u32 = 2;
+
+    /// As two bits, the highest; none for what has come.
+    #[inline]
+    pub(crate) const fn to_wire(self) -> u8 {
+        self.0 & Self::TO_SEND
+    }
+
+    /// What the highest two bits say, if they are not both set.
+    #[inline]
+    pub(crate) const fn from_wire(bits: u8) -> Option<Self> {
+        let role = bits & Self::TO_SEND;
+        if role == Self::TO_SEND { None } else { Some(Self(role)) }
+    }
+
+    /// The same for who receives it.
+    #[inline]
+    pub(crate) const fn received(self) -> Self {
+        Self(self.0 >> Self::HAS_COME)
+    }
+
+    const fn is_question(self) -> bool {
+        self.0 & (Self::QUESTION.0 | Self::QUESTION.received().0) != 0
+    }
+
+    /// Whether it has come as the answer to a question.
+    #[inline]
+    pub(crate) const fn answers(self) -> bool {
+        self.0 & Self::ANSWER.received().0 != 0
+    }
 }
 
 /// How an envelope is to be delivered. What came in says nothing of it.
@@ -281,7 +313,7 @@ impl Envelope {
     /// Whether somebody [asks](crate::Asker::ask) by this envelope and waits for a
     /// [`reply`](Self::reply).
     pub fn is_question(&self) -> bool {
-        matches!(self.role, Role::Question | Role::Asked)
+        self.role.is_question()
     }
 
     /// An answer to this envelope: to the process it came from and no other, with the same
@@ -302,7 +334,7 @@ impl Envelope {
     /// ```
     #[must_use]
     pub fn reply(&self, msg: impl Into<Bytes>) -> Self {
-        let role = if self.is_question() { Role::Answer } else { Role::Message };
+        let role = if self.is_question() { Role::ANSWER } else { Role::MESSAGE };
         let answer = Self::to(self.from, msg).with_id(self.msg_id).for_session(self.session);
         Self { role, ..answer }
     }

@@ -159,12 +159,9 @@ fn broadcast_flag(to: Recipient) -> u8 {
     if to == Recipient::Broadcast { FLAG_BROADCAST } else { 0 }
 }
 
+/// The flags of a role are its two bits, one place lower.
 fn role_flag(role: Role) -> u8 {
-    match role {
-        Role::Message | Role::Asked => 0,
-        Role::Question => FLAG_QUESTION,
-        Role::Answer => FLAG_ANSWER,
-    }
+    role.to_wire() >> 1
 }
 
 /// The frame that these bytes are. Nothing is copied and nothing allocated: the payload is the
@@ -255,12 +252,7 @@ fn recipient(flags: u8, to: Pid) -> Recipient {
 }
 
 fn role(flags: u8) -> Result<Role, DecodeError> {
-    match flags & (FLAG_QUESTION | FLAG_ANSWER) {
-        0 => Ok(Role::Message),
-        FLAG_QUESTION => Ok(Role::Question),
-        FLAG_ANSWER => Ok(Role::Answer),
-        _ => Err(DecodeError::Field("flags")),
-    }
+    Role::from_wire(flags << 1).ok_or(DecodeError::Field("flags"))
 }
 
 /// What a header says of the body that follows.

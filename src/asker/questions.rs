@@ -100,7 +100,7 @@ impl Questions {
         let (sender, answer) = bounded(1);
         state.peers[place].open.insert(id, sender);
         let question = Envelope {
-            role: Role::Question,
+            role: Role::QUESTION,
             ..Envelope::to(self.peers[place], msg).with_id(id).for_session(listener)
         };
         (question, Asked { questions: Arc::clone(self), place, id, answer })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Select, Sender, TrySendError};
 
 use crate::asker::Questions;
-use crate::envelope::{Envelope, Role};
+use crate::envelope::Envelope;
 use crate::idle::back_off;
 
 /// The sending end of the inbox, which knows how many bytes wait in it: the channel bounds the
@@ -58,7 +58,7 @@ impl BoundedInbox {
         let mut chunk = Chunk::default();
         let mut put = Put::All;
         for envelope in envelopes {
-            if envelope.role == Role::Answer {
+            if envelope.role.answers() {
                 self.take_answer(envelope);
                 continue;
             }

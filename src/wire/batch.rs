@@ -26,9 +26,6 @@ const ID_SHIFT: u32 = 1;
 const BOUND: u32 = 1 << 3;
 const OR_RETURN: u32 = 1 << 4;
 const RECEIPT: u32 = 1 << 5;
-const QUESTION: u32 = 1 << 6;
-const ANSWER: u32 = 1 << 7;
-const ROLES: u32 = QUESTION | ANSWER;
 const LENGTH_SHIFT: u32 = 8;
 
 const ID_FOLLOWS: u32 = 0;
@@ -55,7 +52,7 @@ impl Head {
             _ => ID_FOLLOWS,
         };
         let length = u32::try_from(self.length).unwrap_or(u32::MAX) << LENGTH_SHIFT;
-        let how = delivery_bits(self.delivery) | role_bits(self.role);
+        let how = delivery_bits(self.delivery) | u32::from(self.role.to_wire());
         let word = length | how | id << ID_SHIFT | u32::from(self.broadcast);
         body.extend_from_slice(&word.to_le_bytes());
         if id == ID_FOLLOWS {
@@ -84,9 +81,8 @@ impl Head {
         let is_set = |bit: u32| word & bit != 0;
         let (bound, or_return, receipt) = (is_set(BOUND), is_set(OR_RETURN), is_set(RECEIPT));
         let delivery = Delivery { bound, or_return, receipt };
-        let role = role(word);
-        let is_sound = length <= rest.len() && word & ROLES != ROLES;
-        is_sound.then_some((Self { broadcast, msg_id, delivery, role, length }, rest))
+        let role = Role::from_wire(word.to_le_bytes()[0])?;
+        (length <= rest.len()).then_some((Self { broadcast, msg_id, delivery, role, length }, rest))
     }
 }
 
@@ -94,25 +90,6 @@ impl Head {
 fn delivery_bits(delivery: Delivery) -> u32 {
     let bit = |set: bool, bit: u32| if set { bit } else { 0 };
     bit(delivery.bound, BOUND) | bit(delivery.or_return, OR_RETURN) | bit(delivery.receipt, RECEIPT)
-}
-
-#[inline]
-fn role_bits(role: Role) -> u32 {
-    match role {
-        Role::Message | Role::Asked => 0,
-        Role::Question => QUESTION,
-        Role::Answer => ANSWER,
-    }
-}
-
-/// The role that the bits stand for. Both of them stand for none.
-#[inline]
-fn role(word: u32) -> Role {
-    match word & ROLES {
-        QUESTION => Role::Question,
-        ANSWER => Role::Answer,
-        _ => Role::Message,
-    }
 }
 
 /// The payload that the body of a batch is; none if it is damaged. What passes here can be taken
@@ -353,7 +330,7 @@ impl Iterator for Envelopes {
         };
         let delivery = if returned { delivery } else { Delivery::default() };
         let session = if delivery.bound { bound_to } else { session };
-        let role = if role == Role::Question && !returned { Role::Asked } else { role };
+        let role = if returned { role } else { role.received() };
         Some(Envelope { to, from, session, msg_id, msg, delivery, role })
     }
 }

@@ -21,7 +21,7 @@ fn recipient(to: Pid) -> impl Strategy<Value = Recipient> {
 }
 
 fn role() -> impl Strategy<Value = Role> {
-    prop_oneof![Just(Role::Message), Just(Role::Question), Just(Role::Answer)]
+    prop_oneof![Just(Role::MESSAGE), Just(Role::QUESTION), Just(Role::ANSWER)]
 }
 
 /// Ids of which many are that of the one before, or one more.
@@ -197,8 +197,8 @@ proptest! {
             prop_assert_eq!(received.session, Session::of(process(3)));
             prop_assert_eq!(received.delivery, Delivery::default());
             prop_assert_eq!(received.is_question(), sent.is_question());
-            prop_assert_eq!(received.role == Role::Answer, sent.role == Role::Answer);
-            prop_assert_ne!(received.role, Role::Question, "nobody here has asked");
+            prop_assert_eq!(received.role.answers(), sent.role == Role::ANSWER);
+            prop_assert_eq!(received.role.to_wire(), 0, "nobody here has asked");
             prop_assert_eq!((received.to, received.msg_id), (sent.to, sent.msg_id));
         }
     }
@@ -373,4 +373,17 @@ fn any_header() -> Header {
         settled: false,
         acknowledgement: Acknowledgement::NONE,
     }
+}
+
+#[test]
+fn a_question_is_no_answer() {
+    let both = Role::QUESTION.to_wire() | Role::ANSWER.to_wire();
+    assert_eq!(Role::from_wire(both), None);
+    assert_eq!(Role::from_wire(!both), Some(Role::MESSAGE));
+    let envelope = Envelope { role: Role::QUESTION, ..Envelope::to(Pid::new(2), "who leads?") };
+    let mut body = batch(&[envelope]).into_body().to_vec();
+    body[0] |= both;
+    assert_eq!(measure(body.into()), None);
+    assert_eq!(super::role(FLAG_QUESTION | FLAG_ANSWER), Err(DecodeError::Field("flags")));
+    assert_eq!(super::role(role_flag(Role::ANSWER)), Ok(Role::ANSWER));
 }

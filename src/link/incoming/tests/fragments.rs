@@ -12,7 +12,7 @@ fn single(msg: &'static [u8]) -> Payload {
     Payload::Single {
         to: Recipient::Broadcast,
         msg_id: 7,
-        role: Role::Message,
+        role: Role::MESSAGE,
         msg: Bytes::from_static(msg),
         delivery: Delivery::default(),
     }

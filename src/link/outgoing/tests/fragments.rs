@@ -15,7 +15,7 @@ pub(super) fn single(bytes: usize) -> Payload {
     Payload::Single {
         to: Recipient::Broadcast,
         msg_id: 0,
-        role: Role::Message,
+        role: Role::MESSAGE,
         msg: Bytes::from(vec![7; bytes]),
         delivery: Delivery::default(),
     }
