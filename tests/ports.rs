@@ -38,7 +38,7 @@ fn assert_delivered_after<T>(hold: impl FnOnce(&str) -> Holder<T>) {
         mailbox.outbox.send(Envelope::to(Pid::new(2), "early").with_id(id)).unwrap();
     }
     let kept = within(BOUND, "visitors of who holds the port", holder.visited);
-    let (late, late_server) = quick(Server::builder(&cluster.config, Pid::new(2))).start().unwrap();
+    let (late, late_server) = start_when_free(&cluster, Pid::new(2));
     for id in 0..MESSAGES {
         assert_eq!(receive(&late).msg_id, id);
     }
@@ -47,6 +47,20 @@ fn assert_delivered_after<T>(hold: impl FnOnce(&str) -> Holder<T>) {
     assert!(shut_down(server).all_acknowledged());
     assert!(shut_down(late_server).all_acknowledged());
     drop(kept);
+}
+
+/// Starts a server whose port was held until now. A process that another test starts has all that
+/// this one holds, until it runs its own program, and so the port too.
+fn start_when_free(cluster: &Cluster, pid: Pid) -> (Mailbox, Server) {
+    let is_taken = |error: &StartError| matches!(error, StartError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse);
+    within(BOUND, "the port to be free", || {
+        loop {
+            match quick(Server::builder(&cluster.config, pid)).start() {
+                Err(error) if is_taken(&error) => thread::yield_now(),
+                started => return started.unwrap(),
+            }
+        }
+    })
 }
 
 /// Somebody else on a server's port.
