@@ -251,9 +251,11 @@ impl Server {
     /// Leaves at once: what the outbox holds is still sent, and acknowledgements are awaited for
     /// the linger time at most.
     ///
-    /// Outbox senders that still live elsewhere get an error from then on. An envelope that one of
-    /// them sends in the very moment of the closing may be lost without a report; to be sure of
-    /// every envelope, drop the senders first.
+    /// Outbox senders that still live elsewhere get an error from then on. What they put in during
+    /// the closing, which takes some microseconds, may be lost without a report: as much as the
+    /// [outbox holds](Builder::outbox_capacity), at most. To be sure of every envelope, drop the
+    /// senders first, or have an outbox of capacity 0, where who sends waits until the envelope is
+    /// taken.
     ///
     /// # Panics
     ///

@@ -254,7 +254,9 @@ fn read_until(inbox: &Receiver<Envelope>, is_over: &Receiver<()>) {
 #[test]
 fn a_shutdown_under_fire_accounts_for_every_envelope() {
     let cluster = Cluster::new(2, Transport::Ipc);
-    let (one, server_one) = cluster.start(1);
+    // An outbox without room: who sends waits until the envelope is taken.
+    let builder = Server::builder(&cluster.config, ONE).idle_timeout(None).outbox_capacity(0);
+    let (one, server_one) = builder.start().unwrap();
     let (two, _server_two) = cluster.start(2);
     let outbox = one.outbox.clone();
     let sender = thread::spawn(move || {
