@@ -345,6 +345,21 @@ mod tests {
     }
 
     #[test]
+    fn what_an_application_writes_beside_a_url_is_its_own() {
+        let config: Config = r#"{"object": {"total": 3, "Servers": [
+            {"mypid": 1, "url": "a:1", "INFO": {"clients": ["a:80", null], "weight": 1.5}},
+            {"mypid": 2, "url": "b:1", "info": null},
+            {"mypid": 3, "url": "c:1"}]}}"#
+            .parse()
+            .unwrap();
+        let info = |pid| config.info(Pid::new(pid));
+        let written = serde_json::json!({"clients": ["a:80", null], "weight": 1.5});
+        assert_eq!(info(1), Some(&written));
+        assert!(info(2).is_none_or(Value::is_null));
+        assert_eq!((info(3), info(9)), (None, None));
+    }
+
+    #[test]
     fn what_only_looks_like_the_path_of_a_lock_is_accepted() {
         for harmless in [["ipc:///run/a", "ipc:///run/b.lock"], ["a:1", "a.lock:1"]] {
             parse(&harmless).unwrap();

@@ -11,6 +11,7 @@ use crate::stats::{PeerStats, Stats};
 #[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) no_such_peer: AtomicU64,
+    pub(crate) discarded: AtomicU64,
     /// Written by both threads.
     pub(crate) rejected: AtomicU64,
     /// Written by both threads.
@@ -39,6 +40,7 @@ impl Counters {
         };
         Self {
             no_such_peer: AtomicU64::new(0),
+            discarded: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             events_missed: AtomicU64::new(0),
             peers: peers.iter().map(counters).collect(),
@@ -52,6 +54,7 @@ impl Counters {
             messages_sent: peers.iter().map(|peer| peer.sent).sum(),
             messages_received: peers.iter().map(|peer| peer.received).sum(),
             no_such_peer: load(&self.no_such_peer),
+            discarded: load(&self.discarded),
             rejected: load(&self.rejected),
             events_missed: load(&self.events_missed),
             peers,

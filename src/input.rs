@@ -1,6 +1,7 @@
 //! The input thread: from the peers to the inbox.
 
 mod bounded_inbox;
+mod ending;
 #[cfg(any(test, feature = "internals"))]
 mod inspect;
 mod peer_receiver;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::clock::Clock;
 use crate::counters::Counters;
@@ -45,9 +46,6 @@ const GLANCE: Duration = Duration::from_millis(2);
 
 /// How long feedback that found no room waits for it.
 const RETRY: Duration = Duration::from_millis(1);
-
-/// How long the end waits at most for peers to learn that their goodbye came in.
-const PARTING: Duration = Duration::from_secs(1);
 
 /// All the input thread needs to begin.
 pub(crate) struct Setup {
@@ -189,27 +187,6 @@ impl Input {
         }
     }
 
-    fn take_control(&mut self) {
-        loop {
-            match self.setup.control.try_recv() {
-                Ok(stage) => self.stage = stage,
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
-                    self.stage = Stage::Ending;
-                    break;
-                }
-            }
-        }
-        if matches!(self.stage, Stage::Stopping | Stage::Ending) {
-            self.ended.get_or_insert(Ending::Shutdown);
-        }
-    }
-
-    /// What has ended the inbox.
-    fn ended(&self) -> Ending {
-        self.ended.unwrap_or_default()
-    }
-
     /// Answers those who want to come in. Returns whether there may be more of them.
     fn authenticate(&mut self) -> io::Result<bool> {
         for _ in 0..REQUESTS_AT_ONCE {
@@ -297,35 +274,9 @@ impl Input {
         true
     }
 
-    /// Ends the inbox when there is no reason to keep it.
-    fn end_inbox(&mut self, now: Duration) {
-        let leaving = matches!(self.stage, Stage::Leaving | Stage::Settled);
-        let alone = leaving && self.setup.peers.iter().all(PeerReceiver::is_gone);
-        self.alone_since = alone.then(|| self.alone_since.unwrap_or(now));
-        let idle = self.idle_deadline().is_some_and(|deadline| now >= deadline);
-        let ends = if self.is_waiting() { self.is_unread(now) } else { alone || idle };
-        if self.setup.inbox.is_some() && ends {
-            self.ended.get_or_insert(if alone { Ending::PeersLeft } else { Ending::Idle });
-            self.setup.inbox = None;
-            self.setup.peers.iter_mut().for_each(PeerReceiver::close);
-        }
-    }
-
-    /// Whether what waits to enter the inbox waits in vain: no peer is there any more, and for the
-    /// linger time the application has not made room for any of it.
-    fn is_unread(&self, now: Duration) -> bool {
-        let since = self.alone_since.map(|since| since.max(self.entered_at));
-        since.is_some_and(|since| now >= since.saturating_add(self.setup.linger))
-    }
-
     /// Whether anything waits to enter the inbox.
     fn is_waiting(&self) -> bool {
         self.setup.peers.iter().any(PeerReceiver::is_waiting)
-    }
-
-    fn idle_deadline(&self) -> Option<Duration> {
-        self.setup.inbox.as_ref()?;
-        self.setup.idle_timeout.map(|timeout| self.entered_at.saturating_add(timeout))
     }
 
     /// Tells the output thread of processes that have not been heard before, or not for a while: who
@@ -350,19 +301,6 @@ impl Input {
             }
         }
         told
-    }
-
-    fn is_finished(&mut self, now: Duration) -> bool {
-        let settled = match self.stage {
-            Stage::Open | Stage::Leaving | Stage::Stopping => false,
-            Stage::Settled => self.setup.inbox.is_none(),
-            Stage::Ending => true,
-        };
-        if !settled {
-            return false;
-        }
-        let since = *self.parting_since.get_or_insert(now);
-        !self.setup.peers.iter().any(PeerReceiver::is_parting) || now >= since + PARTING
     }
 
     fn plan_wait(&mut self, blocked: bool, told: Told, now: Duration) -> Wait {
@@ -390,9 +328,8 @@ impl Input {
     fn poll_timeout(&self, told: Told, now: Duration) -> Option<Duration> {
         let retry = (told != Told::Everything).then(|| now + RETRY);
         let idle = self.idle_deadline().filter(|_| !self.is_waiting());
-        let parting = self.parting_since.map(|since| since + PARTING);
         let peers = self.setup.peers.iter().filter_map(|peer| peer.link.poll_timeout());
-        let others = [retry, idle, parting, self.setup.refusals.poll_timeout()];
+        let others = [retry, idle, self.parting_deadline(), self.setup.refusals.poll_timeout()];
         peers.chain(others.into_iter().flatten()).min()
     }
 }

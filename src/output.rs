@@ -164,6 +164,7 @@ impl Output {
         self.settle(now);
         self.setup.refusals.tell(now);
         self.publish(now);
+        self.report();
         if self.taken.envelopes > 0 || self.can_go_on(now) {
             return Next::Again;
         }
@@ -208,10 +209,13 @@ impl Output {
     }
 
     fn transmit(&mut self, now: Duration) {
-        for peer in self.setup.peers.iter_mut() {
-            peer.transmit(now);
-            peer.report(&mut self.setup.events);
-        }
+        self.setup.peers.iter_mut().for_each(|peer| peer.transmit(now));
+    }
+
+    /// Tells the application what has become of envelopes, which is counted by now.
+    fn report(&mut self) {
+        let Setup { peers, events, .. } = &mut self.setup;
+        peers.iter_mut().for_each(|peer| peer.report(events));
     }
 
     fn publish(&self, now: Duration) {
@@ -281,9 +285,8 @@ impl Output {
     pub(crate) fn end(mut self, now: Duration) -> Vec<PeerReport> {
         self.advance(Step::Stop, now);
         self.accept_deferred(now);
-        let Setup { peers, events, .. } = &mut self.setup;
-        peers.iter_mut().for_each(|peer| peer.report(events));
         self.publish(now);
+        self.report();
         self.setup.peers.take_all().map(|peer| peer.end(now)).collect()
     }
 }

@@ -72,12 +72,14 @@ impl Report {
         self.undelivered() == 0
     }
 
-    /// How many messages were not: those in this report, and those that came back as
-    /// [`Event::Undeliverable`](crate::Event::Undeliverable) before.
+    /// How many messages were not: those in this report, those that came back as
+    /// [`Event::Undeliverable`](crate::Event::Undeliverable) before, and those that were put in an
+    /// outbox [too late](Stats::discarded).
     pub fn undelivered(&self) -> u64 {
         let stats = &self.stats;
         let peers = stats.peers.iter();
-        stats.no_such_peer + peers.map(|peer| peer.accepted - peer.acknowledged).sum::<u64>()
+        let nobodys = stats.no_such_peer + stats.discarded;
+        nobodys + peers.map(|peer| peer.accepted - peer.acknowledged).sum::<u64>()
     }
 }
 

@@ -22,7 +22,6 @@ pub use self::start_error::StartError;
 use crate::asker::{Asker, PeerOutboxes, Questions};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::counters::{Counters, PeerCounters};
 use crate::envelope::{Envelope, Pid};
 use crate::event::Event;
 use crate::idle::Idle;
@@ -80,12 +79,9 @@ pub struct Mailbox {
 #[derive(Debug)]
 #[must_use = "a server ends when its handle is dropped"]
 pub struct Server {
-    pid: Pid,
-    session: Session,
+    monitor: Monitor,
     url: String,
-    peers: Vec<Pid>,
     outboxes: Outboxes,
-    counters: Arc<Counters>,
     questions: Arc<Questions>,
     events: Receiver<Event>,
     /// Dropped to tell the threads to end.
@@ -146,8 +142,8 @@ impl Server {
         let output = name("output").spawn(move || output.run(clock, idle))?;
         let (stop, threads) = (Some(stop), Some(Threads { output, input }));
         let url = url.to_owned();
-        let server =
-            Self { pid, session, url, peers, outboxes, counters, questions, events, stop, threads };
+        let monitor = Monitor::new(pid, session, peers, counters);
+        let server = Self { monitor, url, outboxes, questions, events, stop, threads };
         Ok((mailbox, server))
     }
 
@@ -158,13 +154,13 @@ impl Server {
 
     /// Which server this is.
     pub fn pid(&self) -> Pid {
-        self.pid
+        self.monitor.pid()
     }
 
     /// Which process of the server this is: what it sends carries it as
     /// [`Envelope::session`].
     pub fn session(&self) -> Session {
-        self.session
+        self.monitor.session()
     }
 
     /// A further outbox, for one peer, which is held up by that peer alone; none if it is no peer.
@@ -189,7 +185,7 @@ impl Server {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn outbox_to(&self, pid: Pid) -> Option<Sender<Envelope>> {
-        let place = self.peers.iter().position(|peer| *peer == pid)?;
+        let place = self.monitor.place(pid)?;
         Some(self.outboxes.open(pid, place))
     }
 
@@ -201,7 +197,7 @@ impl Server {
             questions: self.outboxes.open(*peer, place),
             answers: self.outboxes.open(*peer, place),
         };
-        let outboxes = self.peers.iter().enumerate().map(open).collect();
+        let outboxes = self.peers().iter().enumerate().map(open).collect();
         Asker::new(Arc::clone(&self.questions), outboxes)
     }
 
@@ -212,24 +208,23 @@ impl Server {
 
     /// The other servers of the cluster, in the order of the configuration.
     pub fn peers(&self) -> &[Pid] {
-        &self.peers
+        self.monitor.listed()
     }
 
     /// What it has counted so far.
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        self.monitor.stats()
     }
 
     /// What it has counted for one peer so far, if it is one. Unlike [`stats`](Self::stats) this
     /// takes no memory.
     pub fn stats_of(&self, pid: Pid) -> Option<PeerStats> {
-        let peer = self.peers.iter().position(|peer| *peer == pid)?;
-        self.counters.peers.get(peer).map(PeerCounters::snapshot)
+        self.monitor.stats_of(pid)
     }
 
     /// What looks at the server from elsewhere, such as the thread that serves its metrics.
     pub fn monitor(&self) -> Monitor {
-        Monitor::new(self.pid, self.session, &self.peers, &self.counters)
+        self.monitor.clone()
     }
 
     /// What happens around it. The channel is bounded: see [`Event`].
@@ -251,11 +246,12 @@ impl Server {
     /// Leaves at once: what the outbox holds is still sent, and acknowledgements are awaited for
     /// the linger time at most.
     ///
-    /// Outbox senders that still live elsewhere get an error from then on. What they put in during
-    /// the closing, which takes some microseconds, may be lost without a report: as much as the
-    /// [outbox holds](Builder::outbox_capacity), at most. To be sure of every envelope, drop the
-    /// senders first, or have an outbox of capacity 0, where who sends waits until the envelope is
-    /// taken.
+    /// Outbox senders that still live elsewhere get an error from then on. What they put in while an
+    /// outbox is emptied is sent too. But those that put in as fast as it is emptied lose what it
+    /// holds in the end, which is [counted](Stats::discarded); and an envelope that is sent in the
+    /// very moment of the closing may be lost uncounted. To be sure of every envelope, drop the
+    /// senders first, or have an outbox of [capacity](Builder::outbox_capacity) 0, where who sends
+    /// waits until the envelope is taken.
     ///
     /// # Panics
     ///

@@ -18,6 +18,9 @@ pub struct Stats {
     pub messages_received: u64,
     /// Messages for a pid that is no peer of this server.
     pub no_such_peer: u64,
+    /// Envelopes that were put in an outbox faster than the server could [close](crate::Server::shutdown)
+    /// it: they are gone, and come back nowhere. A broadcast counts as one.
+    pub discarded: u64,
     /// What came in and was refused.
     pub rejected: u64,
     /// Events that found the events channel full.

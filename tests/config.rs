@@ -125,21 +125,6 @@ fn a_path_may_have_107_bytes() {
 }
 
 #[test]
-fn what_an_application_writes_beside_a_url_is_its_own() {
-    let servers = [
-        r#"{"mypid": 1, "url": "a:1", "INFO": {"clients": ["a:80", null], "weight": 1.5}}"#,
-        r#"{"mypid": 2, "url": "b:1", "info": null}"#,
-        r#"{"mypid": 3, "url": "c:1"}"#,
-    ];
-    let config: Config = with_servers(&servers).parse().unwrap();
-    let info = |pid| config.info(Pid::new(pid));
-    assert_eq!(info(1).unwrap()["clients"][0], "a:80");
-    assert_eq!(info(1).unwrap()["weight"], 1.5);
-    assert!(info(2).is_none_or(serde_json::Value::is_null));
-    assert_eq!((info(3), info(9)), (None, None));
-}
-
-#[test]
 fn a_byte_order_mark_is_skipped() {
     let text = with_urls(&["a:1"]);
     let marked: Config = format!("\u{feff}{text}").parse().unwrap();

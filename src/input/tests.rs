@@ -2,6 +2,8 @@
 
 mod bench;
 
+use crossbeam_channel::TryRecvError;
+
 use super::*;
 use crate::event::Event;
 use crate::frame::{Frame, Header, Payload};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crossbeam_channel::{TryRecvError, never};
 
 use super::Output;
+use crate::counters::add;
 use crate::envelope::Recipient;
 use crate::idle::back_off;
 use crate::lifecycle::Step;
@@ -120,7 +121,8 @@ impl Output {
     pub(super) fn close_outboxes(&mut self) {
         self.adopt_outboxes();
         self.setup.new_outboxes = never();
-        self.outboxes.iter_mut().for_each(Outbox::close);
+        let left: usize = self.outboxes.iter_mut().map(Outbox::close).sum();
+        add(&self.setup.counters.discarded, left as u64);
     }
 
     /// Whether nothing waits that was taken from an outbox.

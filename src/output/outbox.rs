@@ -79,13 +79,17 @@ impl Outbox {
         self.has_ended
     }
 
-    /// Closes it. What it holds now is still to be sent; who goes on sending must not keep it open.
-    pub(super) fn close(&mut self) {
-        let held = self.envelopes.len();
+    /// Closes it. What it holds is still to be sent, and what is put in while that is taken out; but
+    /// who goes on sending must not keep it open. Returns how many envelopes are left in it: they are
+    /// gone.
+    pub(super) fn close(&mut self) -> usize {
+        let most = 2 * self.envelopes.len().max(self.envelopes.capacity().unwrap_or_default());
         let peer = self.peer;
-        let held = self.envelopes.try_iter().take(held);
+        let held = self.envelopes.try_iter().take(most);
         self.deferred.extend(held.map(|envelope| addressed(envelope, peer)));
+        let left = self.envelopes.len();
         self.envelopes = never();
+        left
     }
 
     /// Takes out all that waits.

@@ -31,7 +31,7 @@ impl Output {
         self.setup.peers[0].link = snapshot.link.clone();
         self.lifecycle = lifecycle(snapshot.stage, self.setup.linger, now);
         if snapshot.stage != Stage::Open {
-            self.outboxes.iter_mut().for_each(Outbox::close);
+            self.close_outboxes();
         }
         if matches!(snapshot.stage, Stage::Stopping | Stage::Ending) {
             self.setup.stop = never();

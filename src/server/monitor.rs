@@ -36,8 +36,22 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    pub(super) fn new(pid: Pid, session: Session, peers: &[Pid], counters: &Arc<Counters>) -> Self {
-        Self { pid, session, peers: peers.into(), counters: Arc::clone(counters) }
+    pub(super) fn new(
+        pid: Pid,
+        session: Session,
+        peers: Vec<Pid>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self { pid, session, peers: peers.into(), counters }
+    }
+
+    pub(super) fn listed(&self) -> &[Pid] {
+        &self.peers
+    }
+
+    /// The place of a peer among all.
+    pub(super) fn place(&self, peer: Pid) -> Option<usize> {
+        self.peers.iter().position(|listed| *listed == peer)
     }
 
     /// Which server it is.
@@ -62,7 +76,6 @@ impl Monitor {
 
     /// What it has counted for one peer so far, if it is one. This takes no memory.
     pub fn stats_of(&self, pid: Pid) -> Option<PeerStats> {
-        let place = self.peers.iter().position(|peer| *peer == pid)?;
-        self.counters.peers.get(place).map(PeerCounters::snapshot)
+        self.counters.peers.get(self.place(pid)?).map(PeerCounters::snapshot)
     }
 }
