@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             scope.spawn(move || work(&mailbox, server));
         }
         let (mailbox, server) = boss;
-        let results = hand_out(&jobs, &mailbox, server.peers())?;
+        let results = hand_out(&jobs, &mailbox, &server.peers())?;
         for (id, primes) in results.iter().filter(|(id, _)| *id % 10 == 0) {
             println!("job {id}: {primes} primes");
         }

@@ -1,5 +1,6 @@
 //! Questions that wait for an answer.
 
+mod outboxes;
 mod questions;
 
 use std::fmt;
@@ -7,12 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{SendTimeoutError, TrySendError};
 use thiserror::Error;
 
+use self::outboxes::AskerOutboxes;
 pub(crate) use self::questions::Questions;
 use crate::envelope::{Envelope, Pid};
 use crate::event::Reason;
+use crate::server::outboxes::Outboxes;
 
 /// A deadline that is none.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
@@ -62,14 +65,7 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 #[derive(Clone)]
 pub struct Asker {
     questions: Arc<Questions>,
-    outboxes: Arc<[PeerOutboxes]>,
-}
-
-/// What goes to one peer.
-#[derive(Debug)]
-pub(crate) struct PeerOutboxes {
-    pub(crate) questions: Sender<Envelope>,
-    pub(crate) answers: Sender<Envelope>,
+    outboxes: Arc<AskerOutboxes>,
 }
 
 /// Why there is no answer.
@@ -94,8 +90,9 @@ pub enum NoAnswer {
 }
 
 impl Asker {
-    pub(crate) fn new(questions: Arc<Questions>, outboxes: Arc<[PeerOutboxes]>) -> Self {
-        Self { questions, outboxes }
+    /// Asks these peers, and others that are added.
+    pub(crate) fn new(questions: Arc<Questions>, outboxes: Arc<Outboxes>, peers: &[Pid]) -> Self {
+        Self { questions, outboxes: Arc::new(AskerOutboxes::new(outboxes, peers)) }
     }
 
     /// Puts a question to a peer and waits for the answer, for no longer than `timeout`: for the
@@ -129,9 +126,9 @@ impl Asker {
     ) -> Result<Envelope, NoAnswer> {
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + NEVER);
-        let place = self.questions.place(peer).ok_or(NoAnswer::NoSuchPeer)?;
-        let (question, asked) = self.questions.open(place, msg.into(), deadline)?;
-        match self.outboxes[place].questions.send_deadline(question, deadline) {
+        let (question, asked) = self.questions.open(peer, msg.into(), deadline)?;
+        let outbox = self.outboxes.to(peer, &self.questions).questions;
+        match outbox.send_deadline(question, deadline) {
             Ok(()) => asked.wait(deadline),
             Err(SendTimeoutError::Timeout(_)) => Err(NoAnswer::TimedOut),
             Err(SendTimeoutError::Disconnected(_)) => Err(NoAnswer::Ended),
@@ -155,10 +152,10 @@ impl Asker {
         msg: impl Into<Bytes>,
     ) -> Result<(), TrySendError<Envelope>> {
         let answer = question.reply(msg);
-        match self.questions.place(question.from) {
-            Some(place) => self.outboxes[place].answers.try_send(answer),
-            None => Err(TrySendError::Disconnected(answer)),
+        if !self.questions.lists(question.from) {
+            return Err(TrySendError::Disconnected(answer));
         }
+        self.outboxes.to(question.from, &self.questions).answers.try_send(answer)
     }
 }
 

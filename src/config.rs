@@ -128,6 +128,11 @@ impl Config {
         self.members.get(&pid)?.public_key
     }
 
+    /// temporary
+    pub fn public_keys(&self, pid: Pid) -> &[PublicKey] {
+        self.members.get(&pid).and_then(|member| member.public_key.as_ref()).map_or(&[], std::slice::from_ref)
+    }
+
     /// What the application has written beside a server's url, if it has: any JSON, such as the
     /// address at which that server serves clients. The library never looks at it.
     ///

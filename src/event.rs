@@ -31,7 +31,8 @@ pub enum Event {
     Down(Pid),
     /// Another process speaks for the peer than before; what the earlier one had in memory is gone.
     Restarted(Pid),
-    /// The peer said goodbye: it sends nothing more.
+    /// The peer said goodbye: it sends nothing more. Only one that had taken this server out of its
+    /// configuration, and lists it again, is [up](Event::Up) once more.
     Left(Pid),
     /// The peer was not heard once within the peer timeout. It may still come.
     Absent(Pid),
@@ -139,6 +140,10 @@ pub enum Reason {
     Restarted,
     /// The peer's application has closed its inbox, or has ended.
     InboxClosed,
+    /// The recipient is no peer any more: it was
+    /// [taken out of the configuration](crate::Server::reconfigure). It may have received the
+    /// envelope, if its acknowledgement had not come.
+    Removed,
 }
 
 impl fmt::Display for Reason {
@@ -150,6 +155,7 @@ impl fmt::Display for Reason {
             Self::WindowFull => "the peer's window is full",
             Self::Restarted => "it was for a process of the peer that is gone",
             Self::InboxClosed => "the peer has closed its inbox",
+            Self::Removed => "the peer was taken out of the configuration",
         })
     }
 }

@@ -4,6 +4,7 @@ mod bounded_inbox;
 mod ending;
 #[cfg(any(test, feature = "internals"))]
 mod inspect;
+mod membership;
 mod peer_receiver;
 #[cfg(test)]
 mod snapshot;
@@ -16,19 +17,21 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
+use crate::asker::Questions;
 use crate::clock::Clock;
-use crate::counters::Counters;
 use crate::envelope::Pid;
 use crate::event::Rejection;
 use crate::feedback::Feedback;
 use crate::frame::ClusterId;
 use crate::idle::Idle;
 pub(crate) use crate::input::bounded_inbox::BoundedInbox;
+pub(crate) use crate::input::membership::Change;
 use crate::input::peer_receiver::Entered;
 pub(crate) use crate::input::peer_receiver::PeerReceiver;
 #[cfg(test)]
 pub(crate) use crate::input::snapshot::Snapshot;
 use crate::lifecycle::Stage;
+use crate::link::Incoming;
 use crate::pause::PauseDetector;
 use crate::refusals::Refusals;
 use crate::report::Ending;
@@ -58,8 +61,10 @@ pub(crate) struct Setup {
     pub(crate) feedback: Sender<Feedback>,
     /// The stages of the output thread on the way to the end.
     pub(crate) control: Receiver<Stage>,
+    /// Changes of the cluster, which the output thread has carried out.
+    pub(crate) changes: Receiver<Change>,
     pub(crate) refusals: Refusals,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) questions: Arc<Questions>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) linger: Duration,
     /// A silence longer than this, while the thread did not run, is the thread's own.
@@ -71,6 +76,8 @@ pub(crate) struct Setup {
 pub(crate) struct Input {
     setup: Setup,
     by_pid: HashMap<Pid, usize>,
+    /// The links of those that are no peers any more: should one be a peer again, it goes on where it was.
+    former: HashMap<Pid, Incoming>,
     /// Whose turn it is to fill the inbox.
     next_peer: usize,
     /// When the last envelope entered the inbox.
@@ -115,9 +122,9 @@ enum Told {
 
 impl Input {
     pub(crate) fn new(setup: Setup, now: Duration) -> Self {
-        let by_pid = setup.peers.iter().enumerate().map(|(at, peer)| (peer.pid(), at)).collect();
-        Self {
-            by_pid,
+        let mut input = Self {
+            by_pid: HashMap::new(),
+            former: HashMap::new(),
             next_peer: 0,
             entered_at: now,
             stage: Stage::Open,
@@ -126,7 +133,9 @@ impl Input {
             parting_since: None,
             pause_detector: PauseDetector::new(setup.heartbeat, now),
             setup,
-        }
+        };
+        input.find_places();
+        input
     }
 
     /// Runs until the output thread has settled everything and the inbox has ended, and tells what
@@ -150,6 +159,7 @@ impl Input {
     pub(crate) fn turn(&mut self, now: Duration) -> io::Result<Next> {
         self.handle_pause(now);
         self.take_control();
+        self.take_changes(now)?;
         let more_requests = self.authenticate()?;
         let more_frames = self.receive(now)?;
         if !self.announce() {
@@ -217,7 +227,9 @@ impl Input {
     /// Takes note of peers that refuse connections, now that all they sent has been received.
     fn take_refusals(&mut self, now: Duration) {
         while let Some(Refusal { peer, refused_for }) = self.setup.inlet.poll_refusal(now) {
-            self.setup.peers[peer].link.handle_refusal(refused_for, now);
+            if let Some(at) = self.by_pid.get(&peer) {
+                self.setup.peers[*at].link.handle_refusal(refused_for, now);
+            }
         }
     }
 
@@ -233,6 +245,9 @@ impl Input {
         }
         let at = self.by_pid.get(&header.from).ok_or(Rejection::UnknownSender(header.from))?;
         let peer = &mut self.setup.peers[*at];
+        if let Speaker::Proven(_, key) = received.speaker {
+            peer.note_proof(key);
+        }
         peer.handle_frame(frame, now)?;
         peer.report();
         Ok(())
@@ -251,7 +266,7 @@ impl Input {
 
     /// One frame of each peer after the other.
     fn enter_in_turns(&mut self, now: Duration) -> bool {
-        let Setup { peers, inbox, counters, .. } = &mut self.setup;
+        let Setup { peers, inbox, .. } = &mut self.setup;
         let mut empty = 0;
         while empty < peers.len() {
             let Some(open) = inbox else {
@@ -259,7 +274,7 @@ impl Input {
                 return true;
             };
             let at = self.next_peer;
-            match peers[at].enter(open, &counters.peers[at], now) {
+            match peers[at].enter(open, now) {
                 Entered::One => empty = 0,
                 Entered::Nothing => empty += 1,
                 Entered::Blocked => return false,
@@ -289,15 +304,18 @@ impl Input {
     /// Tells the output thread what it does not know yet.
     fn send_feedback(&mut self) -> Told {
         let mut told = Told::Everything;
-        for (at, peer) in self.setup.peers.iter_mut().enumerate() {
-            let Some(status) = peer.link.poll_status() else { continue };
-            match self.setup.feedback.try_send(Feedback { peer: at, status }) {
-                Ok(()) => peer.link.handle_told(),
-                Err(TrySendError::Full(feedback)) => {
-                    peer.link.requeue(&feedback.status);
-                    told = Told::Part;
+        for peer in &mut self.setup.peers {
+            let pid = peer.pid();
+            while let Some(news) = peer.poll_news() {
+                match self.setup.feedback.try_send(Feedback { peer: pid, news }) {
+                    Ok(()) => peer.handle_told(&news),
+                    Err(TrySendError::Full(_)) => {
+                        peer.requeue(&news);
+                        told = Told::Part;
+                        break;
+                    }
+                    Err(TrySendError::Disconnected(_)) => return Told::Nobody,
                 }
-                Err(TrySendError::Disconnected(_)) => return Told::Nobody,
             }
         }
         told
@@ -338,8 +356,8 @@ impl Input {
 fn refuse_impostor(speaker: Speaker, claimed: Pid) -> Result<(), Rejection> {
     match speaker {
         Speaker::Unproven => Ok(()),
-        Speaker::Proven(actual) if actual == claimed => Ok(()),
-        Speaker::Proven(actual) => Err(Rejection::Impostor { claimed, actual }),
+        Speaker::Proven(actual, _) if actual == claimed => Ok(()),
+        Speaker::Proven(actual, _) => Err(Rejection::Impostor { claimed, actual }),
         Speaker::Unknown => Err(Rejection::Stranger),
     }
 }

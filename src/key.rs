@@ -228,7 +228,15 @@ pub enum KeyFileError {
 #[derive(Debug)]
 pub(crate) struct Keyring {
     pub(crate) secret: SecretKey,
-    pub(crate) peers: BTreeMap<Pid, PublicKey>,
+    /// Those of each peer, of which it has one: while a key is replaced, the old one and the new one.
+    pub(crate) peers: BTreeMap<Pid, Vec<PublicKey>>,
+}
+
+impl Keyring {
+    /// The keys that a peer may have.
+    pub(crate) fn of(&self, peer: Pid) -> &[PublicKey] {
+        self.peers.get(&peer).map_or(&[], Vec::as_slice)
+    }
 }
 
 fn decode(text: &str) -> Result<Zeroizing<[u8; BYTES]>, KeyError> {

@@ -263,7 +263,7 @@ pub use event::{Event, Reason, Rejection};
 pub use idle::Idle;
 pub use key::{KeyError, KeyFileError, PublicKey, SecretKey};
 pub use report::{Ending, PeerReport, Report};
-pub use server::{Builder, Mailbox, Monitor, Server, StartError};
+pub use server::{Builder, Changes, Mailbox, Monitor, ReconfigureError, Server, StartError};
 pub use session::Session;
 pub use stats::{Dropped, PeerState, PeerStats, Stats};
 pub use transport::zmq::{Libzmq, libzmq};

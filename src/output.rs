@@ -5,6 +5,7 @@ mod dispatch;
 #[cfg(any(test, feature = "internals"))]
 mod inspect;
 mod intake;
+mod membership;
 mod outbox;
 mod packer;
 mod peer_sender;
@@ -25,11 +26,13 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::envelope::Pid;
 use crate::event::EventSink;
-use crate::feedback::Feedback;
+use crate::feedback::{Feedback, News};
 use crate::idle::{Idle, IdleStrategy, sleep_precisely};
 use crate::lifecycle::{Lifecycle, Stage, Step};
 use crate::link::Room;
+use crate::input;
 use crate::output::intake::Taken;
+pub(crate) use crate::output::membership::Change;
 pub(crate) use crate::output::outbox::Outbox;
 use crate::output::packer::Packer;
 pub(crate) use crate::output::peer_sender::PeerSender;
@@ -52,6 +55,9 @@ pub(crate) struct Setup {
     pub(crate) peers: Peers,
     /// Further outboxes, which the application asks for.
     pub(crate) new_outboxes: Receiver<Outbox>,
+    /// Changes of the cluster, and where they go on to the input thread.
+    pub(crate) changes: Receiver<Change>,
+    pub(crate) input_changes: Sender<input::Change>,
     pub(crate) feedback: Receiver<Feedback>,
     /// Ends when the application wants the server to end.
     pub(crate) stop: Receiver<Infallible>,
@@ -152,10 +158,11 @@ impl Output {
     /// to be sent, and the time.
     pub(crate) fn turn(&mut self, now: Duration) -> Next {
         self.handle_pause(now);
-        if !self.take_feedback() {
+        if !self.take_feedback(now) {
             return Next::End;
         }
         self.take_resolved();
+        self.take_changes(now);
         self.take_stop(now);
         self.take_outboxes(now);
         self.expire_linger(now);
@@ -184,19 +191,24 @@ impl Output {
     }
 
     /// Returns whether the input thread is still there.
-    fn take_feedback(&mut self) -> bool {
+    fn take_feedback(&mut self, now: Duration) -> bool {
         loop {
             match self.setup.feedback.try_recv() {
-                Ok(feedback) => self.handle_feedback(&feedback),
+                Ok(feedback) => self.handle_feedback(&feedback, now),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
         }
     }
 
-    fn handle_feedback(&mut self, feedback: &Feedback) {
-        let link = &mut self.setup.peers[feedback.peer].link;
-        if let Err(reason) = link.handle_status(&feedback.status) {
+    /// What is told of one that is no peer any more is of no use.
+    fn handle_feedback(&mut self, feedback: &Feedback, now: Duration) {
+        let Some(peer) = self.setup.peers.get_mut(feedback.peer) else { return };
+        let handled = match &feedback.news {
+            News::Status(status) => peer.link.handle_status(status),
+            News::Proof(key) => Ok(peer.handle_proof(*key, now)),
+        };
+        if let Err(reason) = handled {
             self.setup.refusals.note(reason, None);
         }
     }
@@ -219,9 +231,7 @@ impl Output {
     }
 
     fn publish(&self, now: Duration) {
-        for (peer, counters) in self.setup.peers.iter().zip(&self.setup.counters.peers) {
-            counters.sending.store(peer.stats(now));
-        }
+        self.setup.peers.iter().for_each(|peer| peer.publish(now));
     }
 
     /// Takes a step on the way to the end, and tells the input thread where it leads.
@@ -274,6 +284,7 @@ impl Output {
         select.recv(&self.setup.feedback);
         select.recv(&self.setup.stop);
         select.recv(&self.setup.new_outboxes);
+        select.recv(&self.setup.changes);
         select.recv(&self.resolved);
         for source in self.outboxes.iter().filter_map(Outbox::source) {
             select.recv(source);

@@ -78,7 +78,7 @@ impl Report {
     pub fn undelivered(&self) -> u64 {
         let stats = &self.stats;
         let peers = stats.peers.iter();
-        let nobodys = stats.no_such_peer + stats.discarded;
+        let nobodys = stats.no_such_peer + stats.discarded + stats.removed;
         nobodys + peers.map(|peer| peer.accepted - peer.acknowledged).sum::<u64>()
     }
 }

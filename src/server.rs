@@ -3,8 +3,10 @@
 pub(crate) mod assembly;
 mod builder;
 mod keyring;
+mod membership;
 mod monitor;
 pub(crate) mod outboxes;
+mod routes;
 mod start_error;
 
 use std::convert::Infallible;
@@ -17,17 +19,21 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 pub use self::builder::Builder;
+pub use self::membership::{Changes, ReconfigureError};
 pub use self::monitor::Monitor;
 pub use self::start_error::StartError;
-use crate::asker::{Asker, PeerOutboxes, Questions};
+use crate::asker::{Asker, Questions};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::envelope::{Envelope, Pid};
 use crate::event::Event;
 use crate::idle::Idle;
+use crate::key::SecretKey;
 use crate::report::{Ending, PeerReport, Report};
 use crate::server::assembly::{Parts, Plan, Ways};
+use crate::server::membership::{Listed, Membership};
 use crate::server::outboxes::Outboxes;
+use crate::server::routes::Routes;
 use crate::session::Session;
 use crate::stats::{PeerStats, Stats};
 use crate::transport::Resolved;
@@ -81,8 +87,9 @@ pub struct Mailbox {
 pub struct Server {
     monitor: Monitor,
     url: String,
-    outboxes: Outboxes,
+    outboxes: Arc<Outboxes>,
     questions: Arc<Questions>,
+    membership: Membership,
     events: Receiver<Event>,
     /// Dropped to tell the threads to end.
     stop: Option<Sender<Infallible>>,
@@ -93,6 +100,16 @@ pub struct Server {
 struct Threads {
     output: JoinHandle<Vec<PeerReport>>,
     input: JoinHandle<io::Result<Ending>>,
+}
+
+/// When a server began, how it waits, and what it needs to change.
+struct Origin {
+    clock: Clock,
+    /// When its ways were made.
+    now: Duration,
+    idle: Idle,
+    routes: Routes,
+    listed: Listed,
 }
 
 impl Server {
@@ -123,27 +140,28 @@ impl Server {
         Self::builder(config, pid).start()
     }
 
-    /// Puts a server together and starts its threads. `now` is when its ways were made.
+    /// Puts a server together and starts its threads.
     fn spawn(
-        (plan, idle): (Plan, Idle),
+        plan: Plan,
         ways: Ways,
         resolved: Receiver<Resolved>,
-        url: &str,
-        clock: Clock,
-        now: Duration,
+        Origin { clock, now, idle, routes, listed }: Origin,
     ) -> io::Result<(Mailbox, Self)> {
-        let (pid, peers) = (plan.own, plan.peers.clone());
-        let session = Session::of(plan.incarnation);
-        let Parts { mailbox, outboxes, mut output, input, stop, events, counters, questions } =
-            plan.assemble(ways, now);
+        let (pid, session) = (plan.own, Session::of(plan.incarnation));
+        let url = listed.config.url(pid).unwrap_or_default().to_owned();
+        let parts = plan.assemble(ways, now);
+        let Parts { mailbox, outboxes, mut output, input, stop, events, .. } = parts;
+        let (counters, questions) = (parts.counters, parts.questions);
+        let (workshop, changes) = (parts.workshop, parts.changes);
+        let membership = Membership::new(pid, listed, routes, workshop, changes, clock);
         output.listen_to(resolved);
         let name = |direction| thread::Builder::new().name(format!("{direction}-{pid}"));
         let input = name("input").spawn(move || input.run(clock, idle))?;
         let output = name("output").spawn(move || output.run(clock, idle))?;
         let (stop, threads) = (Some(stop), Some(Threads { output, input }));
-        let url = url.to_owned();
-        let monitor = Monitor::new(pid, session, peers, counters);
-        let server = Self { monitor, url, outboxes, questions, events, stop, threads };
+        let monitor = Monitor::new(pid, session, counters);
+        let outboxes = Arc::new(outboxes);
+        let server = Self { monitor, url, outboxes, questions, membership, events, stop, threads };
         Ok((mailbox, server))
     }
 
@@ -185,20 +203,14 @@ impl Server {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn outbox_to(&self, pid: Pid) -> Option<Sender<Envelope>> {
-        let place = self.monitor.place(pid)?;
-        Some(self.outboxes.open(pid, place))
+        self.monitor.has_peer(pid).then(|| self.outboxes.open(pid))
     }
 
     /// What puts questions to peers, and answers theirs, from any number of threads.
     ///
     /// Each call opens two further outboxes for each peer: make one asker and clone it.
     pub fn asker(&self) -> Asker {
-        let open = |(place, peer): (usize, &Pid)| PeerOutboxes {
-            questions: self.outboxes.open(*peer, place),
-            answers: self.outboxes.open(*peer, place),
-        };
-        let outboxes = self.peers().iter().enumerate().map(open).collect();
-        Asker::new(Arc::clone(&self.questions), outboxes)
+        Asker::new(Arc::clone(&self.questions), Arc::clone(&self.outboxes), &self.peers())
     }
 
     /// Where it listens, as a libzmq url.
@@ -207,8 +219,81 @@ impl Server {
     }
 
     /// The other servers of the cluster, in the order of the configuration.
-    pub fn peers(&self) -> &[Pid] {
-        self.monitor.listed()
+    pub fn peers(&self) -> Vec<Pid> {
+        self.monitor.peers()
+    }
+
+    /// Goes by another configuration from now on, without a pause: peers are added and removed, found
+    /// elsewhere, or have other keys. Everything else goes on as it was; a peer that is listed as before
+    /// notices nothing.
+    ///
+    /// When this returns, both threads go by it. A peer that was removed is told goodbye, if it is
+    /// there, and what it had not acknowledged comes back with
+    /// [`Reason::Removed`](crate::Reason::Removed), as does what is sent to it from then on. What had come
+    /// from it and is in the inbox stays there; what had not entered it comes back at the peer. A key that
+    /// is listed no more is good for nothing at once, also on connections that are there.
+    ///
+    /// Two servers whose lists differ for a while are no harm. A server refuses what comes from one that
+    /// it does not list, which is told once in a while ([`Event::Rejected`]), and the link comes up by
+    /// itself once both list each other. One that is removed and added again is the same peer: as long as
+    /// neither process ends, nothing is repeated that had been received, and what is sent again arrives
+    /// in its order.
+    ///
+    /// The server's own url, the name of the cluster, and whether there are keys cannot change while it
+    /// runs. One change is made at a time; whoever calls this from another thread waits.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReconfigureError`]. The server goes on as before.
+    ///
+    /// ```
+    /// use raft_cluster::{Config, Pid, Server};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = |name: &str| format!("ipc://{}", folder.path().join(name).display());
+    /// # let of_two = format!(
+    /// #     r#"{{"object": {{"total": 2, "Servers": [
+    /// #         {{"mypid": 1, "url": "{}"}}, {{"mypid": 2, "url": "{}"}}]}}}}"#,
+    /// #     url("one"), url("two"));
+    /// # let of_one = format!(
+    /// #     r#"{{"object": {{"total": 1, "Servers": [{{"mypid": 1, "url": "{}"}}]}}}}"#, url("one"));
+    /// let (mailbox, server) = Server::start(&of_one.parse()?, Pid::new(1))?;
+    /// let changes = server.reconfigure(&of_two.parse()?)?;
+    /// assert_eq!(changes.added, [Pid::new(2)]);
+    /// assert_eq!(server.peers(), [Pid::new(2)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reconfigure(&self, config: &Config) -> Result<Changes, ReconfigureError> {
+        self.membership.change(config, None)
+    }
+
+    /// The same, with another key for this server, which has to be listed for it.
+    ///
+    /// For a moment nobody is heard, and all connections are made anew: nothing is lost by that. The
+    /// peers must know the new key before: list it beside the old one everywhere, then change to it,
+    /// then list it alone.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReconfigureError`]. The server goes on as before.
+    ///
+    /// ```no_run
+    /// use raft_cluster::{Config, Pid, SecretKey, Server};
+    ///
+    /// let config = Config::load("config.json")?;
+    /// let old = SecretKey::load("server-1.key")?;
+    /// let (mailbox, server) = Server::builder(&config, Pid::new(1)).secret_key(old).start()?;
+    /// // In the meantime the file lists two keys for this server.
+    /// let config = Config::load("config.json")?;
+    /// server.reconfigure_with_key(&config, SecretKey::load("server-1.new.key")?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reconfigure_with_key(
+        &self,
+        config: &Config,
+        secret_key: SecretKey,
+    ) -> Result<Changes, ReconfigureError> {
+        self.membership.change(config, Some(secret_key))
     }
 
     /// What it has counted so far.
@@ -265,12 +350,14 @@ impl Server {
         let Some(threads) = self.threads.take() else { return Report::default() };
         let output = threads.output.join();
         let input = threads.input.join();
-        let peers = output.unwrap_or_else(|payload| panic::resume_unwind(payload));
+        let mut peers = output.unwrap_or_else(|payload| panic::resume_unwind(payload));
         let input = input.unwrap_or_else(|payload| panic::resume_unwind(payload));
         let (ended, failure) = match input {
             Ok(ended) => (ended, None),
             Err(failure) => (Ending::Failed, Some(failure)),
         };
+        let listed = self.peers();
+        peers.sort_by_key(|peer| listed.iter().position(|pid| *pid == peer.pid));
         Report { peers, stats: self.stats(), ended, failure }
     }
 }

@@ -8,7 +8,8 @@ use crate::envelope::Pid;
 /// A snapshot of what a server has counted since its start, out of
 /// [`Server::stats`](crate::Server::stats).
 ///
-/// A broadcast to four peers counts as four messages.
+/// A broadcast to four peers counts as four messages. The sums count also those of peers that are
+/// none any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -21,6 +22,10 @@ pub struct Stats {
     /// Envelopes that were put in an outbox faster than the server could [close](crate::Server::shutdown)
     /// it: they are gone, and come back nowhere. A broadcast counts as one.
     pub discarded: u64,
+    /// Messages that peers had not acknowledged when they were
+    /// [taken out of the configuration](crate::Server::reconfigure), and before, in all: those that came
+    /// back.
+    pub removed: u64,
     /// What came in and was refused.
     pub rejected: u64,
     /// Events that found the events channel full.
@@ -90,12 +95,15 @@ pub struct Dropped {
     pub restarted: u64,
     /// The peer had closed its inbox.
     pub inbox_closed: u64,
+    /// The peer was taken out of the configuration.
+    pub removed: u64,
 }
 
 impl Dropped {
     /// All of them.
     pub const fn total(&self) -> u64 {
-        self.too_large + self.peer_down + self.window_full + self.restarted + self.inbox_closed
+        let returned = self.peer_down + self.window_full + self.restarted + self.removed;
+        self.too_large + returned + self.inbox_closed
     }
 }
 

@@ -16,11 +16,13 @@ pub(crate) mod zmq;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::envelope::Pid;
 use crate::event::Rejection;
 use crate::frame::Frame;
+use crate::key::{Keyring, PublicKey};
 use crate::wire::DecodeError;
 
 /// The way to one peer.
@@ -40,9 +42,19 @@ pub(crate) trait Outlet: Send {
     /// not delivered is gone.
     fn renew(&mut self, evidence: Duration, now: Duration);
 
-    /// The peer's name was looked up and has these addresses, of which there is at least one. Only
-    /// for a way that goes by a name.
-    fn handle_addresses(&mut self, _addresses: &[SocketAddr]) {}
+    /// The peer's name was looked up and has addresses. Only for a way that goes by a name.
+    fn handle_addresses(&mut self, _resolved: &Resolved) {}
+
+    /// These are the keys from now on. Returns whether the way needs another connection for that.
+    fn handle_keys(&mut self, _keys: &Arc<Keyring>) -> bool {
+        false
+    }
+
+    /// The peer has proved to have this key. Returns whether the connection expects another one, and
+    /// is to be replaced.
+    fn handle_proof(&mut self, _key: PublicKey) -> bool {
+        false
+    }
 
     /// The process did not run for `pause`: the silence was its own.
     fn handle_pause(&mut self, pause: Duration);
@@ -87,6 +99,19 @@ pub(crate) trait Inlet: Send {
     /// When nothing can come in any more.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
+    /// This server is told nothing more of the connection to this peer.
+    fn forget(&mut self, peer: Pid);
+
+    /// These are the keys from now on: who has none of them comes in no more, and what comes on the
+    /// connections that are there is [unknown](Speaker::Unknown).
+    ///
+    /// # Errors
+    ///
+    /// When nothing can come in any more.
+    fn handle_keys(&mut self, _keys: &Keyring) -> io::Result<()> {
+        Ok(())
+    }
+
     /// To be called instead of [`wait`](Self::wait) by whoever does not wait, so that connections
     /// that ask meanwhile are noticed.
     fn rearm(&mut self);
@@ -101,8 +126,7 @@ pub(crate) trait Waker: Send {
 /// That nobody listens where a peer did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// The peer's place among the peers, in the order of the configuration.
-    pub(crate) peer: usize,
+    pub(crate) peer: Pid,
     /// How long ago its side closed the connection.
     pub(crate) refused_for: Duration,
 }
@@ -110,8 +134,9 @@ pub(crate) struct Refusal {
 /// What a lookup has found: the addresses of a peer whose url has a name.
 #[derive(Debug)]
 pub(crate) struct Resolved {
-    /// The peer's place among the peers, in the order of the configuration.
-    pub(crate) peer: usize,
+    pub(crate) peer: Pid,
+    /// Which lookups these are: the peer may have had another name before.
+    pub(crate) lookups: u64,
     /// There is at least one.
     pub(crate) addresses: Vec<SocketAddr>,
 }
@@ -129,7 +154,7 @@ pub(crate) enum Speaker {
     /// The cluster has no keys: whoever it says.
     Unproven,
     /// The peer whose key it has.
-    Proven(Pid),
+    Proven(Pid, PublicKey),
     /// Somebody who was not to get this far.
     Unknown,
 }

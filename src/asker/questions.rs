@@ -17,7 +17,6 @@ type Answer = Result<Envelope, NoAnswer>;
 /// The open questions of a server. Whoever brings something never waits for those who ask.
 #[derive(Debug)]
 pub(crate) struct Questions {
-    peers: Vec<Pid>,
     state: Mutex<State>,
     /// A peer is up, or the end has come.
     changed: Condvar,
@@ -25,8 +24,7 @@ pub(crate) struct Questions {
 
 #[derive(Debug)]
 struct State {
-    /// Of each peer, in their order.
-    peers: Vec<Peer>,
+    peers: HashMap<Pid, Peer>,
     next_id: i64,
     /// No answer comes any more.
     has_ended: bool,
@@ -44,7 +42,7 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) struct Asked {
     questions: Arc<Questions>,
-    place: usize,
+    peer: Pid,
     id: i64,
     answer: Receiver<Answer>,
 }
@@ -52,22 +50,34 @@ pub(crate) struct Asked {
 impl Questions {
     pub(crate) fn new(peers: &[Pid]) -> Arc<Self> {
         let state = State {
-            peers: peers.iter().map(|_| Peer::default()).collect(),
+            peers: peers.iter().map(|pid| (*pid, Peer::default())).collect(),
             next_id: 0,
             has_ended: false,
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Arc::new(Self { peers: peers.to_vec(), state, changed })
+        Arc::new(Self { state, changed })
     }
 
-    pub(crate) fn place(&self, peer: Pid) -> Option<usize> {
-        self.peers.iter().position(|pid| *pid == peer)
+    pub(crate) fn lists(&self, peer: Pid) -> bool {
+        self.state().peers.contains_key(&peer)
+    }
+
+    /// Another server is a peer from now on.
+    pub(crate) fn add(&self, peer: Pid) {
+        self.state().peers.entry(peer).or_default();
+    }
+
+    /// A peer is none any more: who asks it, or waits to, need not wait.
+    pub(crate) fn remove(&self, peer: Pid) {
+        let removed = self.state().peers.remove(&peer);
+        settle(removed.into_iter().flat_map(|peer| peer.open), NoAnswer::PeerGone);
+        self.changed.notify_all();
     }
 
     /// Opens a question to the process that is up, or will be by the deadline.
     pub(crate) fn open(
         self: &Arc<Self>,
-        place: usize,
+        peer: Pid,
         msg: Bytes,
         deadline: Instant,
     ) -> Result<(Envelope, Asked), NoAnswer> {
@@ -76,8 +86,9 @@ impl Questions {
             if state.has_ended {
                 return Err(NoAnswer::Ended);
             }
-            if let Some(listener) = state.peers[place].listener {
-                return Ok(self.enter(&mut state, place, listener, msg));
+            let asked = state.peers.get(&peer).ok_or(NoAnswer::NoSuchPeer)?;
+            if let Some(listener) = asked.listener {
+                return Ok(self.enter(&mut state, peer, listener, msg));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -91,63 +102,75 @@ impl Questions {
     fn enter(
         self: &Arc<Self>,
         state: &mut State,
-        place: usize,
+        peer: Pid,
         listener: Session,
         msg: Bytes,
     ) -> (Envelope, Asked) {
         let id = state.next_id;
         state.next_id = id.wrapping_add(1);
         let (sender, answer) = bounded(1);
-        state.peers[place].open.insert(id, sender);
+        state.peers.entry(peer).or_default().open.insert(id, sender);
         let question = Envelope {
             role: Role::QUESTION,
-            ..Envelope::to(self.peers[place], msg).with_id(id).for_session(listener)
+            ..Envelope::to(peer, msg).with_id(id).for_session(listener)
         };
-        (question, Asked { questions: Arc::clone(self), place, id, answer })
+        (question, Asked { questions: Arc::clone(self), peer, id, answer })
     }
 
     /// A process of a peer can be asked from now on.
-    pub(crate) fn note_up(&self, place: usize, process: Option<Session>) {
-        self.state().peers[place].listener = process;
+    pub(crate) fn note_up(&self, peer: Pid, process: Option<Session>) {
+        self.note_listener(peer, process);
         self.changed.notify_all();
     }
 
     /// The process that could be asked cannot any more; what it was asked may be answered yet.
-    pub(crate) fn note_deaf(&self, place: usize) {
-        self.state().peers[place].listener = None;
+    pub(crate) fn note_deaf(&self, peer: Pid) {
+        self.note_listener(peer, None);
+    }
+
+    fn note_listener(&self, peer: Pid, process: Option<Session>) {
+        if let Some(peer) = self.state().peers.get_mut(&peer) {
+            peer.listener = process;
+        }
     }
 
     /// The process that was asked is gone.
-    pub(crate) fn note_gone(&self, place: usize) {
-        let mut state = self.state();
-        state.peers[place].listener = None;
-        settle(state.peers[place].open.drain(), NoAnswer::PeerGone);
+    pub(crate) fn note_gone(&self, peer: Pid) {
+        if let Some(peer) = self.state().peers.get_mut(&peer) {
+            peer.listener = None;
+            settle(peer.open.drain(), NoAnswer::PeerGone);
+        }
     }
 
     /// An answer has come. One that nobody waits for is late.
     pub(crate) fn answer(&self, answer: Envelope) {
-        let Some(place) = self.place(answer.from) else { return };
-        if let Some(asker) = self.state().peers[place].open.remove(&answer.msg_id) {
+        let asker = self.take(answer.from, answer.msg_id);
+        if let Some(asker) = asker {
             // Who asked may have given up in this moment.
             let _ = asker.try_send(Ok(answer));
         }
     }
 
     /// A question comes back. Returns whether somebody was still waiting for its answer.
-    pub(crate) fn give_up(&self, place: usize, id: i64, reason: Reason) -> bool {
+    pub(crate) fn give_up(&self, peer: Pid, id: i64, reason: Reason) -> bool {
         let no_answer = match reason {
-            Reason::Restarted | Reason::PeerDown => NoAnswer::PeerGone,
+            Reason::Restarted | Reason::PeerDown | Reason::Removed => NoAnswer::PeerGone,
             reason => NoAnswer::Undeliverable(reason),
         };
-        let asker = self.state().peers[place].open.remove(&id);
+        let asker = self.take(peer, id);
         asker.is_some_and(|asker| asker.try_send(Err(no_answer)).is_ok())
+    }
+
+    /// Who asked this, if the question is open, which it is no more.
+    fn take(&self, peer: Pid, id: i64) -> Option<Sender<Answer>> {
+        self.state().peers.get_mut(&peer)?.open.remove(&id)
     }
 
     /// No answer comes any more.
     pub(crate) fn end(&self) {
         let mut state = self.state();
         state.has_ended = true;
-        for peer in &mut state.peers {
+        for peer in state.peers.values_mut() {
             settle(peer.open.drain(), NoAnswer::Ended);
         }
         self.changed.notify_all();
@@ -177,6 +200,6 @@ impl Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.questions.state().peers[self.place].open.remove(&self.id);
+        drop(self.questions.take(self.peer, self.id));
     }
 }

@@ -55,7 +55,7 @@ impl EventChannel {
 
     /// The way of what one of so many peers does.
     pub(crate) fn standings(&self, peers: usize) -> EventSink {
-        self.sink((STANDINGS / peers.max(1)).max(2), 0)
+        self.sink(share_of_standings(peers), 0)
     }
 
     /// The way of what one of the two threads refuses.
@@ -75,6 +75,11 @@ impl EventSink {
         self.forget_taken();
         let fits = self.waiting_bytes == 0 || self.waiting_bytes + bytes <= self.max_bytes;
         (bytes == 0 || fits) && self.waiting.len() < self.max_events
+    }
+
+    /// Takes the share of one of so many peers from now on.
+    pub(crate) fn share_standings(&mut self, peers: usize) {
+        self.max_events = share_of_standings(peers);
     }
 
     /// Shows the event to the application, or counts it if there is no room.
@@ -105,6 +110,11 @@ impl EventSink {
             self.waiting_bytes -= bytes;
         }
     }
+}
+
+/// How many events of one peer wait, if there are so many: both threads tell of each.
+fn share_of_standings(peers: usize) -> usize {
+    (STANDINGS / (2 * peers).max(1)).max(2)
 }
 
 /// How many bytes an event holds of a message.

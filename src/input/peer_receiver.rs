@@ -10,8 +10,10 @@ use crate::asker::Questions;
 use crate::counters::{PeerCounters, add};
 use crate::envelope::{Envelope, Pid};
 use crate::event::{Event, EventSink, Rejection};
+use crate::feedback::News;
 use crate::frame::Frame;
 use crate::input::bounded_inbox::{BoundedInbox, Put};
+use crate::key::PublicKey;
 use crate::link::{Handled, Incoming, Presence, Sighting};
 use crate::session::Session;
 use crate::wire::Envelopes;
@@ -22,8 +24,11 @@ pub(crate) use snapshot::Snapshot;
 pub(crate) struct PeerReceiver {
     pub(crate) link: Incoming,
     events: EventSink,
-    /// Those that were put to it, and its place among the peers.
-    questions: (Arc<Questions>, usize),
+    /// Those that were put to it.
+    questions: Arc<Questions>,
+    counters: Arc<PeerCounters>,
+    /// The key that it has proved to have, and whether that is still to be told.
+    proof: Option<(PublicKey, bool)>,
     entering: Option<Entering>,
 }
 
@@ -52,13 +57,57 @@ impl PeerReceiver {
     pub(crate) fn new(
         link: Incoming,
         events: EventSink,
-        questions: (Arc<Questions>, usize),
+        questions: Arc<Questions>,
+        counters: Arc<PeerCounters>,
     ) -> Self {
-        Self { link, events, questions, entering: None }
+        Self { link, events, questions, counters, proof: None, entering: None }
     }
 
     pub(crate) fn pid(&self) -> Pid {
         self.link.ends().peer
+    }
+
+    /// The peer has proved to have this key.
+    #[inline]
+    pub(crate) fn note_proof(&mut self, key: PublicKey) {
+        if self.proof.is_none_or(|(known, _)| known != key) {
+            self.proof = Some((key, true));
+        }
+    }
+
+    /// The key that the peer has proved to have is to be told again.
+    pub(crate) fn forget_told_proof(&mut self) {
+        self.proof = self.proof.map(|(key, _)| (key, true));
+    }
+
+    /// What the output thread does not know yet.
+    pub(crate) fn poll_news(&mut self) -> Option<News> {
+        if let Some((key, untold)) = &mut self.proof {
+            if std::mem::take(untold) {
+                return Some(News::Proof(*key));
+            }
+        }
+        self.link.poll_status().map(News::Status)
+    }
+
+    /// What was polled last has got through.
+    pub(crate) fn handle_told(&mut self, news: &News) {
+        if matches!(news, News::Status(_)) {
+            self.link.handle_told();
+        }
+    }
+
+    /// What was polled last did not get through: it is to be told again.
+    pub(crate) fn requeue(&mut self, news: &News) {
+        match news {
+            News::Status(status) => self.link.requeue(status),
+            News::Proof(key) => self.proof = Some((*key, true)),
+        }
+    }
+
+    /// Its events have their share among those of so many.
+    pub(crate) fn share_events(&mut self, peers: usize) {
+        self.events.share_standings(peers);
     }
 
     pub(crate) fn handle_frame(&mut self, frame: Frame, now: Duration) -> Result<(), Rejection> {
@@ -89,23 +138,18 @@ impl PeerReceiver {
     }
 
     fn tell_askers(&self, sighting: Sighting) {
-        let (questions, place) = &self.questions;
+        let (questions, peer) = (&self.questions, self.pid());
         match sighting {
-            Sighting::Up => questions.note_up(*place, self.link.speaker().map(Session::of)),
-            Sighting::OneWay => questions.note_deaf(*place),
-            Sighting::Down | Sighting::Restarted | Sighting::Left => questions.note_gone(*place),
+            Sighting::Up => questions.note_up(peer, self.link.speaker().map(Session::of)),
+            Sighting::OneWay => questions.note_deaf(peer),
+            Sighting::Down | Sighting::Restarted | Sighting::Left => questions.note_gone(peer),
             Sighting::Absent => {}
         }
     }
 
     /// Puts the next arrival into the inbox, as far as there is room.
-    pub(crate) fn enter(
-        &mut self,
-        inbox: &mut BoundedInbox,
-        counters: &PeerCounters,
-        now: Duration,
-    ) -> Entered {
-        if self.entering.is_none() && !(self.link.is_announced() && self.begin(counters)) {
+    pub(crate) fn enter(&mut self, inbox: &mut BoundedInbox, now: Duration) -> Entered {
+        if self.entering.is_none() && !(self.link.is_announced() && self.begin()) {
             return Entered::Nothing;
         }
         let Some(entering) = &mut self.entering else { return Entered::Nothing };
@@ -130,17 +174,17 @@ impl PeerReceiver {
     }
 
     /// Takes up the arrival at the front, if there is one.
-    fn begin(&mut self, counters: &PeerCounters) -> bool {
+    fn begin(&mut self) -> bool {
         let ends = self.link.ends();
         let Some(arrival) = self.link.front() else { return false };
         if arrival.missed > 0 {
-            add(&counters.missed, arrival.missed);
+            add(&self.counters.missed, arrival.missed);
             self.events.emit(Event::Missed { from: ends.peer, count: arrival.missed });
         }
         // Some may have entered before another process spoke for the peer for a while.
         let entered = self.link.entered();
         // Counted before they enter, so that who has received one finds it counted.
-        add(&counters.received, arrival.payload.envelopes().saturating_sub(entered as u64));
+        add(&self.counters.received, arrival.payload.envelopes().saturating_sub(entered as u64));
         let process = self.link.speaker().unwrap_or(ends.incarnation);
         let mut envelopes =
             Envelopes::received(arrival.payload.clone(), ends.peer, process, ends.own);

@@ -6,7 +6,9 @@ use crossbeam_channel::TryRecvError;
 
 use super::*;
 use crate::event::Event;
+use crate::feedback::News;
 use crate::frame::{Frame, Header, Payload};
+use crate::key::PublicKey;
 use bench::{Bench, Bounds, Call, HEARTBEAT, OWN, PEER, at, batch, header};
 
 #[test]
@@ -146,7 +148,8 @@ fn feedback_that_finds_no_room_is_sent_again() {
     assert_eq!(bench.waits(1).timeout, Some(RETRY));
     assert_eq!(bench.feedback.try_iter().count(), 1);
     assert_ne!(bench.waits(2).timeout, Some(RETRY));
-    assert_eq!(bench.feedback.try_recv().unwrap().status.heard_at, at(1));
+    let News::Status(status) = bench.feedback.try_recv().unwrap().news else { panic!() };
+    assert_eq!(status.heard_at, at(1));
 }
 
 #[test]
@@ -253,10 +256,11 @@ fn a_peer_is_not_missed_before_all_that_has_come_is_read() {
 
 #[test]
 fn who_proves_to_be_another_than_it_says_is_refused() {
+    let key = PublicKey::new([7; 32]);
     assert_eq!(refuse_impostor(Speaker::Unproven, PEER), Ok(()));
-    assert_eq!(refuse_impostor(Speaker::Proven(PEER), PEER), Ok(()));
+    assert_eq!(refuse_impostor(Speaker::Proven(PEER, key), PEER), Ok(()));
     let impostor = Rejection::Impostor { claimed: PEER, actual: OWN };
-    assert_eq!(refuse_impostor(Speaker::Proven(OWN), PEER), Err(impostor));
+    assert_eq!(refuse_impostor(Speaker::Proven(OWN, key), PEER), Err(impostor));
     assert_eq!(refuse_impostor(Speaker::Unknown, PEER), Err(Rejection::Stranger));
 }
 

@@ -1,6 +1,7 @@
 //! The receiving half of a link.
 
 mod assembly;
+mod membership;
 mod presence;
 mod stream;
 mod timeouts;
@@ -29,8 +30,8 @@ const REMEMBERED: usize = 8;
 ///   Awaited ─────────────────────► Up ──────────────────────────► Left
 ///                                 │  ▲                             │
 ///          silent for the timeout │  │ any frame                   │ another
-///                                 ▼  │                             │ incarnation
-///                                 Down                             ▼
+///                                 ▼  │                             │ incarnation, or
+///                                 Down                             ▼ more after the goodbye
 ///                                                                  Up
 /// ```
 ///
@@ -252,7 +253,9 @@ impl Incoming {
 
     fn take(&mut self, header: &Header, payload: Payload, now: Duration) -> Result<(), Rejection> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
+        let goes_on = !matches!(payload, Payload::Goodbye);
         match stream.take(header, payload, &self.limits) {
+            Taken::Whole if goes_on && self.presence == Presence::Left => self.come_back(now),
             Taken::Whole | Taken::NoRoom => {}
             Taken::Part if header.wants_ack => self.tell(AckTiming::Immediate),
             Taken::Part => self.acknowledge_by(now + ACKNOWLEDGE_WITHIN),
@@ -289,9 +292,13 @@ impl Incoming {
         stream.entered = 0;
         self.unacknowledged += arrival.bytes();
         let room_again = stream.makes_room(self.limits.window);
+        let goes_on = !stream.arrivals.is_empty();
         if matches!(arrival.payload, Payload::Goodbye) && self.presence != Presence::Left {
             self.presence = Presence::Left;
             self.sightings.push_back(Sighting::Left);
+            if goes_on {
+                self.come_back(now);
+            }
         }
         let due = self.unacknowledged >= half;
         if due || room_again || arrival.wants_ack {

@@ -2,6 +2,7 @@
 
 mod congestion;
 mod ending;
+mod membership;
 mod peer;
 mod probe;
 mod send_queue;
@@ -202,7 +203,8 @@ impl Outgoing {
         self.ack_to_send = status.ack_to_send;
         self.ack_timing = self.ack_timing.max(status.ack_timing);
         let restarted = before.incarnation != status.incarnation;
-        let back = before.presence == Presence::Down && status.presence == Presence::Up;
+        let away = matches!(before.presence, Presence::Down | Presence::Left);
+        let back = away && status.presence == Presence::Up;
         if restarted {
             self.queue.forget_partial();
         }
@@ -274,7 +276,7 @@ impl Outgoing {
         if self.queue.holds_no_envelopes() {
             return;
         }
-        self.queue.drop_all();
+        self.queue.drop_all(Reason::InboxClosed);
         if self.goodbye_queued {
             self.queue.push_goodbye();
         }

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::envelope::Envelope;
 use crate::event::Event;
-use crate::feedback::Feedback;
+use crate::feedback::{Feedback, News};
 use crate::frame::{Acknowledgement, ClusterId, Frame, Incarnation, Silence, Stamp};
 use crate::input::{self, Input};
 use crate::lifecycle::Stage;
@@ -158,12 +158,12 @@ impl Server {
         };
         let entered = threads.inbox.try_iter().skip(self.inbox.len()).collect::<Vec<_>>();
         self.inbox.extend(entered.iter().map(|envelope| envelope.msg_id));
-        let status = |Feedback { status, .. }| PeerStatus {
-            heard_at: NOW,
-            ack_to_send: Acknowledgement { delay: Stamp::ZERO, ..status.ack_to_send },
-            ..status
+        let status = |Feedback { news, .. }| {
+            let News::Status(status) = news else { return None };
+            let ack_to_send = Acknowledgement { delay: Stamp::ZERO, ..status.ack_to_send };
+            Some(PeerStatus { heard_at: NOW, ack_to_send, ..status })
         };
-        self.feedback = threads.feedback.try_iter().map(status).collect();
+        self.feedback = threads.feedback.try_iter().filter_map(status).collect();
         self.control.clear();
         Outcome { entered, events: threads.events.try_iter().collect(), ..Outcome::default() }
     }
@@ -190,7 +190,8 @@ impl Threads {
     pub(super) fn resume(server: &Server, settings: Settings, at: Duration) -> Self {
         let feedback = bounded(settings.feedback);
         for status in &server.feedback {
-            feedback.0.try_send(Feedback { peer: 0, status: *status }).unwrap();
+            let news = News::Status(*status);
+            feedback.0.try_send(Feedback { peer: server.side.other().pid(), news }).unwrap();
         }
         let mut threads = Self::assemble(server.side, server.incarnation, settings, feedback, at);
         if let Some(snapshot) = &server.output {

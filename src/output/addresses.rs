@@ -14,8 +14,10 @@ impl Output {
     pub(super) fn take_resolved(&mut self) {
         loop {
             match self.resolved.try_recv() {
-                Ok(Resolved { peer, addresses }) => {
-                    self.setup.peers[peer].handle_addresses(&addresses);
+                Ok(resolved) => {
+                    if let Some(peer) = self.setup.peers.get_mut(resolved.peer) {
+                        peer.handle_addresses(&resolved);
+                    }
                 }
                 Err(TryRecvError::Empty) => return,
                 // No name is looked up any more.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Output;
 use crate::counters::add;
-use crate::envelope::{Envelope, Recipient};
+use crate::envelope::{Envelope, Pid, Recipient};
 use crate::event::{Event, Reason};
 use crate::frame::Payload;
 use crate::link::{FRAME_OVERHEAD, GivenUp, LaneId, Room};
@@ -26,11 +26,12 @@ pub(super) enum Dispatched {
 }
 
 impl Output {
-    /// Finds out how much there is room for, at everybody or at one peer.
-    pub(super) fn measure_rooms(&mut self, peer: Option<usize>, lane: LaneId, now: Duration) {
-        let all = 0..self.setup.peers.len();
+    /// Finds out how much there is room for, at everybody or at one peer, if it is one.
+    pub(super) fn measure_rooms(&mut self, peer: Option<Pid>, lane: LaneId, now: Duration) {
+        let peers = &self.setup.peers;
+        let one = |peer| peers.place(peer).map_or(0..0, |at| at..at + 1);
         self.somebody_is_away = false;
-        for peer in peer.map_or(all, |peer| peer..peer + 1) {
+        for peer in peer.map_or(0..peers.len(), one) {
             let link = &self.setup.peers[peer].link;
             let limit = self.packer.limit(peer, link.max_batch().unwrap_or(usize::MAX));
             self.rooms[peer] = link.room(limit + FRAME_OVERHEAD, lane, now);
@@ -76,7 +77,7 @@ impl Output {
             return;
         }
         self.flush(lane, now);
-        self.take_feedback();
+        self.take_feedback(now);
         self.measure_rooms(None, lane, now);
     }
 
@@ -107,7 +108,7 @@ impl Output {
         self.flush(lane, now);
         // If the application has heard of the process, the input thread has told so before. That it
         // has ended shows in the next turn.
-        self.take_feedback();
+        self.take_feedback(now);
         self.dispatch_alone(envelope, addressee, lane, now)
     }
 
@@ -158,7 +159,8 @@ impl Output {
         let Recipient::Peer(peer) = envelope.to else { return };
         add(&self.setup.counters.no_such_peer, 1);
         envelope.from = self.setup.own;
-        let reason = Reason::NoSuchPeer;
+        let were = self.setup.peers.were(peer);
+        let reason = if were { Reason::Removed } else { Reason::NoSuchPeer };
         self.setup.events.emit(Event::Undeliverable { peer, envelope, reason });
     }
 

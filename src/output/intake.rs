@@ -76,9 +76,9 @@ impl Output {
         if next.is_none() {
             return;
         }
-        let (place, lane) = (self.outboxes[at].place(), self.outboxes[at].lane);
+        let (peer, lane) = (self.outboxes[at].peer, self.outboxes[at].lane);
         self.outboxes[at].waits_for = None;
-        self.measure_rooms(place, lane, now);
+        self.measure_rooms(peer, lane, now);
         let before = self.taken.envelopes;
         while let Some(envelope) = next.take() {
             let bytes = envelope.msg.len();

@@ -11,8 +11,8 @@ use crate::link::LaneId;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     envelopes: Receiver<Envelope>,
-    /// The peer that all of it is for, whatever it says, and its place among the peers.
-    peer: Option<(Pid, usize)>,
+    /// The peer that all of it is for, whatever it says.
+    pub(super) peer: Option<Pid>,
     pub(super) lane: LaneId,
     /// What was taken out and has to wait.
     deferred: VecDeque<Envelope>,
@@ -32,7 +32,7 @@ pub(super) enum Needed {
 impl Outbox {
     pub(crate) fn new(
         envelopes: Receiver<Envelope>,
-        peer: Option<(Pid, usize)>,
+        peer: Option<Pid>,
         lane: LaneId,
     ) -> Self {
         let deferred = VecDeque::new();
@@ -53,11 +53,6 @@ impl Outbox {
                 None
             }
         }
-    }
-
-    /// The place of the peer that all of it is for.
-    pub(super) fn place(&self) -> Option<usize> {
-        self.peer.map(|(_, place)| place)
     }
 
     /// Puts back what was taken out last.
@@ -110,8 +105,8 @@ impl Outbox {
 
 /// The envelope, which is for this peer if there is one.
 #[inline]
-fn addressed(mut envelope: Envelope, peer: Option<(Pid, usize)>) -> Envelope {
-    if let Some((pid, _)) = peer {
+fn addressed(mut envelope: Envelope, peer: Option<Pid>) -> Envelope {
+    if let Some(pid) = peer {
         envelope.to = Recipient::Peer(pid);
     }
     envelope

@@ -62,6 +62,12 @@ impl Packer {
         }
     }
 
+    /// From now on there are so many peers. Nothing is gathered at the moment.
+    pub(crate) fn resize(&mut self, peers: usize) {
+        self.separate.resize_with(peers, Batch::default);
+        self.limits.resize(peers, self.max_batch);
+    }
+
     /// From now on gathers so many bytes for a peer at most. Returns how many that really are.
     pub(crate) fn limit(&mut self, peer: usize, bytes: usize) -> usize {
         self.limits[peer] = bytes.min(self.max_batch);

@@ -1,18 +1,19 @@
 //! One peer, as the output thread sees it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::asker::Questions;
+use crate::counters::PeerCounters;
 use crate::envelope::{Envelope, Pid};
 use crate::event::{Event, EventSink, Reason};
 use crate::frame::{Incarnation, Payload};
+use crate::key::{Keyring, PublicKey};
 use crate::link::{Ends, GivenUp, LaneId, Outgoing, Room};
 use crate::output::stall::{Change, Stall};
 use crate::report::PeerReport;
 use crate::stats::PeerStats;
-use crate::transport::Outlet;
+use crate::transport::{Outlet, Resolved};
 use crate::wire::{Envelopes, Run, runs_by_delivery};
 
 /// How long the last words may still be sent, at most: the peer is there, so it takes no time.
@@ -24,8 +25,9 @@ pub(crate) struct PeerSender {
     outlet: Box<dyn Outlet>,
     /// For how the peer stands.
     standings: EventSink,
-    /// Those that are put to it, and its place among the peers.
-    questions: (Arc<Questions>, usize),
+    /// Those that are put to it.
+    questions: Arc<Questions>,
+    counters: Arc<PeerCounters>,
     stall: Stall,
 }
 
@@ -35,10 +37,11 @@ impl PeerSender {
         link: Outgoing,
         outlet: Box<dyn Outlet>,
         standings: EventSink,
-        questions: (Arc<Questions>, usize),
+        questions: Arc<Questions>,
+        counters: Arc<PeerCounters>,
         patience: Duration,
     ) -> Self {
-        Self { link, outlet, standings, questions, stall: Stall::new(patience) }
+        Self { link, outlet, standings, questions, counters, stall: Stall::new(patience) }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -104,8 +107,15 @@ impl PeerSender {
         }
     }
 
-    pub(crate) fn stats(&self, now: Duration) -> PeerStats {
-        PeerStats { blocked: self.stall.blocked(now), ..self.link.stats(now) }
+    /// Shows what is counted.
+    pub(crate) fn publish(&self, now: Duration) {
+        let stats = PeerStats { blocked: self.stall.blocked(now), ..self.link.stats(now) };
+        self.counters.sending.store(stats);
+    }
+
+    /// Its events have their share among those of so many.
+    pub(crate) fn share_events(&mut self, peers: usize) {
+        self.standings.share_standings(peers);
     }
 
     /// The process did not run for `pause`: the silence was its own.
@@ -116,8 +126,41 @@ impl PeerSender {
     }
 
     /// Takes the addresses that the peer's name has.
-    pub(crate) fn handle_addresses(&mut self, addresses: &[SocketAddr]) {
-        self.outlet.handle_addresses(addresses);
+    pub(crate) fn handle_addresses(&mut self, resolved: &Resolved) {
+        self.outlet.handle_addresses(resolved);
+    }
+
+    /// Goes another way from now on.
+    pub(crate) fn reroute(&mut self, outlet: Box<dyn Outlet>) {
+        std::mem::replace(&mut self.outlet, outlet).close(Duration::ZERO);
+        self.link.handle_renewal();
+    }
+
+    /// Goes by these keys from now on.
+    pub(crate) fn handle_keys(&mut self, keys: &Arc<Keyring>, now: Duration) {
+        if self.outlet.handle_keys(keys) {
+            self.renew(now);
+        }
+    }
+
+    /// The peer has proved to have this key.
+    pub(crate) fn handle_proof(&mut self, key: PublicKey, now: Duration) {
+        if self.outlet.handle_proof(key) {
+            self.renew(now);
+        }
+    }
+
+    /// The peer is none any more. It is told goodbye, and the application what comes back; the link is
+    /// left.
+    pub(crate) fn retire(mut self, now: Duration, events: &mut EventSink) -> Outgoing {
+        let goodbye = self.link.retire(now);
+        let linger = if goodbye.is_empty() { Duration::ZERO } else { LAST_WORDS };
+        // They only spare the peer a wait.
+        goodbye.into_iter().for_each(|frame| drop(self.outlet.send(frame)));
+        self.publish(now);
+        self.report(events);
+        self.outlet.close(linger);
+        self.link
     }
 
     /// Sends what there is to send. A connection that is stuck is replaced.
@@ -173,8 +216,7 @@ impl PeerSender {
 
     /// Tells who waits for the answer, if this is a question and somebody does.
     fn has_told_asker(&self, envelope: &Envelope, reason: Reason) -> bool {
-        let (questions, place) = &self.questions;
-        envelope.is_question() && questions.give_up(*place, envelope.msg_id, reason)
+        envelope.is_question() && self.questions.give_up(self.pid(), envelope.msg_id, reason)
     }
 
     /// Says that this process ends, and tells what the peer has not acknowledged.

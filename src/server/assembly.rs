@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::asker::Questions;
-use crate::counters::Counters;
+use crate::counters::{Counters, PeerCounters};
 use crate::envelope::Pid;
 use crate::event::{Event, EventChannel};
 use crate::feedback::Feedback;
@@ -51,6 +51,14 @@ pub(crate) struct Ways {
     pub(crate) feedback: (Sender<Feedback>, Receiver<Feedback>),
 }
 
+/// What makes the parts that belong to one peer.
+pub(crate) struct Workshop {
+    plan: Plan,
+    channel: EventChannel,
+    questions: Arc<Questions>,
+    counters: Arc<Counters>,
+}
+
 /// A server whose threads do not run yet.
 pub(crate) struct Parts {
     pub(crate) mailbox: Mailbox,
@@ -62,6 +70,41 @@ pub(crate) struct Parts {
     pub(crate) events: Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) questions: Arc<Questions>,
+    pub(crate) workshop: Workshop,
+    /// Where the output thread takes changes of the cluster.
+    pub(crate) changes: Sender<output::Change>,
+}
+
+impl Workshop {
+    /// The sending half to a peer, one of so many.
+    pub(crate) fn sender(
+        &self,
+        peer: Pid,
+        outlet: Box<dyn Outlet>,
+        peers: usize,
+        now: Duration,
+    ) -> PeerSender {
+        let link = Outgoing::new(self.plan.ends(peer), self.plan.limits, now);
+        let (standings, patience) = (self.channel.standings(peers), self.plan.limits.heartbeat);
+        let (questions, counters) = (Arc::clone(&self.questions), self.counters_of(peer));
+        PeerSender::new(link, outlet, standings, questions, counters, patience)
+    }
+
+    /// The receiving half from a peer, one of so many.
+    pub(crate) fn receiver(&self, peer: Pid, peers: usize, now: Duration) -> PeerReceiver {
+        let link = Incoming::new(self.plan.ends(peer), self.plan.limits, now);
+        let (questions, counters) = (Arc::clone(&self.questions), self.counters_of(peer));
+        PeerReceiver::new(link, self.channel.standings(peers), questions, counters)
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Those of a peer that is listed.
+    fn counters_of(&self, peer: Pid) -> Arc<PeerCounters> {
+        self.counters.of(peer).unwrap_or_else(|| PeerCounters::new(peer))
+    }
 }
 
 impl Plan {
@@ -80,23 +123,25 @@ impl Plan {
         let (inbox_end, inbox) = bounded(self.inbox_capacity);
         let (control, control_end) = bounded(STAGES);
         let (stop, stop_end) = bounded(0);
+        let (changes, changes_end) = unbounded();
+        let (input_changes, input_changes_end) = unbounded();
         let Limits { window, max_message, heartbeat, .. } = self.limits;
-        let standings = || channel.standings(2 * self.peers.len());
-        let asked = |place| (Arc::clone(&questions), place);
-        let sender = |(place, (peer, outlet)): (usize, (&Pid, _))| {
-            let link = Outgoing::new(self.ends(*peer), self.limits, now);
-            PeerSender::new(link, outlet, standings(), asked(place), heartbeat)
+        let workshop = Workshop {
+            plan: self.clone(),
+            channel: channel.clone(),
+            questions: Arc::clone(&questions),
+            counters: Arc::clone(&counters),
         };
-        let receiver = |(place, peer): (usize, &Pid)| {
-            let link = Incoming::new(self.ends(*peer), self.limits, now);
-            PeerReceiver::new(link, standings(), asked(place))
-        };
+        let count = self.peers.len();
+        let senders = self.peers.iter().zip(ways.outlets);
+        let senders = senders.map(|(peer, outlet)| workshop.sender(*peer, outlet, count, now));
+        let receivers = self.peers.iter().map(|peer| workshop.receiver(*peer, count, now));
         let output = output::Setup {
             own: self.own,
-            peers: Peers::new(
-                self.peers.iter().zip(ways.outlets).enumerate().map(sender).collect(),
-            ),
+            peers: Peers::new(senders.collect()),
             new_outboxes,
+            changes: changes_end,
+            input_changes,
             feedback: ways.feedback.1,
             stop: stop_end,
             control,
@@ -112,13 +157,14 @@ impl Plan {
         let input = input::Setup {
             own: self.own,
             cluster: self.cluster,
-            peers: self.peers.iter().enumerate().map(receiver).collect(),
+            peers: receivers.collect(),
             inlet: ways.inlet,
             inbox: Some(BoundedInbox::new(inbox_end, window, Arc::clone(&questions))),
             feedback: ways.feedback.0,
             control: control_end,
+            changes: input_changes_end,
             refusals: Refusals::new(channel.refusals(), Arc::clone(&counters)),
-            counters: Arc::clone(&counters),
+            questions: Arc::clone(&questions),
             idle_timeout: self.idle_timeout,
             linger: self.linger,
             heartbeat,
@@ -132,6 +178,8 @@ impl Plan {
             events,
             counters,
             questions,
+            workshop,
+            changes,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
+
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::envelope::Pid;
@@ -13,12 +15,11 @@ use crate::idle::Idle;
 use crate::key::{Keyring, SecretKey};
 use crate::link::{FrameSizes, Limits};
 use crate::server::assembly::{Plan, Ways};
-use crate::server::{Mailbox, Server, StartError, keyring};
-use crate::transport::Outlet;
-use crate::transport::zmq::{
-    Context, Destination, NamedOutlet, Registry, Resolver, ZmqInlet, ZmqOutlet, ZmqWaker, monitors,
-    named_host,
-};
+use crate::server::membership::Listed;
+use crate::server::routes::Routes;
+use crate::server::{Mailbox, Origin, Server, StartError, keyring};
+use crate::transport::Resolved;
+use crate::transport::zmq::{Contexts, Resolver, ZmqInlet, ZmqWaker, monitors};
 use crate::wire::MAX_MESSAGE;
 
 /// How much a living peer takes at least, on its way or waiting for it, in bytes. It is some
@@ -206,12 +207,14 @@ impl<'a> Builder<'a> {
             listed: self.config.pids().to_vec(),
         })?;
         let keys = keyring::gather(self.config, self.pid, self.secret_key.as_ref())?.map(Arc::new);
-        let context = Context::new(plan.peers.len());
+        let contexts = Contexts::new();
         let max_part = FrameSizes::DEFAULT.max;
         let (registry, monitors) = monitors(plan.peers.len());
-        let bound = ZmqInlet::bind(&context, url, max_part, keys.as_deref(), monitors)
+        let bound = ZmqInlet::bind(contexts.home(), url, max_part, keys.as_deref(), monitors)
             .map_err(|source| StartError::Bind { url: url.to_owned(), source })?;
-        self.start_bound(url, plan, &context, &registry, bound, keys.as_ref())
+        let (resolver, resolved) = Resolver::new(plan.peers.len());
+        let routes = Routes { contexts, registry, resolver, limits: plan.limits };
+        self.start_bound(plan, routes, resolved, bound, keys.as_ref())
             .map_err(|source| StartError::System { source })
     }
 
@@ -262,38 +265,26 @@ impl<'a> Builder<'a> {
 
     fn start_bound(
         &self,
-        url: &str,
         plan: Plan,
-        context: &Context,
-        registry: &Registry,
+        routes: Routes,
+        resolved: Receiver<Resolved>,
         (inlet, waker): (ZmqInlet, ZmqWaker),
         keys: Option<&Arc<Keyring>>,
     ) -> io::Result<(Mailbox, Server)> {
         let clock = Clock::start();
         let now = clock.now();
-        let (resolver, resolved) = Resolver::new(plan.peers.len());
-        let Limits { window, frames, heartbeat, peer_timeout, .. } = plan.limits;
-        // Once on its way, and once more after the sender has gone back.
-        let max_held = window.saturating_mul(2).saturating_add(frames.max);
-        let outlet = |(place, &peer): (usize, &Pid)| -> io::Result<Box<dyn Outlet>> {
-            let (context, registry, keys) = (context.clone(), registry.clone(), keys.cloned());
-            let connect = move |url, now| {
-                let (registry, keys) = (registry.clone(), keys.clone());
-                let destination = Destination { peer, place, url, keys, max_held, registry };
-                ZmqOutlet::connect(&context, destination, heartbeat, peer_timeout, now)
-            };
-            let url = self.config.url(peer).unwrap_or_default();
-            let Some(host) = named_host(url) else {
-                return Ok(Box::new(connect(url.to_owned(), now)?));
-            };
-            Ok(Box::new(NamedOutlet::new(resolver.look_up(peer, place, host)?, connect)))
+        let outlet = |peer: &Pid| {
+            let url = self.config.url(*peer).unwrap_or_default();
+            routes.to(*peer, url, keys, now)
         };
         let ways = Ways {
-            outlets: plan.peers.iter().enumerate().map(outlet).collect::<io::Result<_>>()?,
+            outlets: plan.peers.iter().map(outlet).collect::<io::Result<_>>()?,
             inlet: Box::new(inlet),
             waker: Box::new(waker),
             feedback: feedback::channel(plan.peers.len()),
         };
-        Server::spawn((plan, self.idle), ways, resolved, url, clock, now)
+        let listed = Listed { config: self.config.clone(), secret: self.secret_key.clone() };
+        let origin = Origin { clock, now, idle: self.idle, routes, listed };
+        Server::spawn(plan, ways, resolved, origin)
     }
 }

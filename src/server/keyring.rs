@@ -14,17 +14,17 @@ pub(super) fn gather(
     pid: Pid,
     secret: Option<&SecretKey>,
 ) -> Result<Option<Keyring>, StartError> {
-    let (secret, listed) = match (secret, config.public_key(pid)) {
-        (None, None) => return Ok(None),
-        (None, Some(_)) => return Err(StartError::NoSecretKey { pid }),
-        (Some(_), None) => return Err(StartError::NoPublicKeys { pid }),
-        (Some(secret), Some(listed)) => (secret.clone(), listed),
+    let (secret, listed) = match (secret, config.public_keys(pid)) {
+        (None, []) => return Ok(None),
+        (None, _) => return Err(StartError::NoSecretKey { pid }),
+        (Some(_), []) => return Err(StartError::NoPublicKeys { pid }),
+        (Some(secret), listed) => (secret.clone(), listed),
     };
-    let keys = config.pids().iter().filter_map(|pid| Some((*pid, config.public_key(*pid)?)));
+    let keys = config.pids().iter().map(|pid| (*pid, config.public_keys(*pid).to_vec()));
     let mut peers: BTreeMap<_, _> = keys.collect();
     let actual = secret.public_key();
-    if actual != listed {
-        let owner = peers.iter().find(|(_, key)| **key == actual).map(|(pid, _)| *pid);
+    if !listed.contains(&actual) {
+        let owner = peers.iter().find(|(_, keys)| keys.contains(&actual)).map(|(pid, _)| *pid);
         return Err(StartError::WrongSecretKey { pid, actual, owner });
     }
     let linked = zmq::libzmq();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::counters::{Counters, PeerCounters};
+use crate::counters::Counters;
 use crate::envelope::Pid;
 use crate::session::Session;
 use crate::stats::{PeerStats, Stats};
@@ -31,27 +31,16 @@ use crate::stats::{PeerStats, Stats};
 pub struct Monitor {
     pid: Pid,
     session: Session,
-    peers: Arc<[Pid]>,
     counters: Arc<Counters>,
 }
 
 impl Monitor {
-    pub(super) fn new(
-        pid: Pid,
-        session: Session,
-        peers: Vec<Pid>,
-        counters: Arc<Counters>,
-    ) -> Self {
-        Self { pid, session, peers: peers.into(), counters }
+    pub(super) fn new(pid: Pid, session: Session, counters: Arc<Counters>) -> Self {
+        Self { pid, session, counters }
     }
 
-    pub(super) fn listed(&self) -> &[Pid] {
-        &self.peers
-    }
-
-    /// The place of a peer among all.
-    pub(super) fn place(&self, peer: Pid) -> Option<usize> {
-        self.peers.iter().position(|listed| *listed == peer)
+    pub(super) fn has_peer(&self, pid: Pid) -> bool {
+        self.counters.of(pid).is_some()
     }
 
     /// Which server it is.
@@ -66,7 +55,7 @@ impl Monitor {
 
     /// The other servers of the cluster, in the order of the configuration.
     pub fn peers(&self) -> Vec<Pid> {
-        self.peers.to_vec()
+        self.counters.listed()
     }
 
     /// What the server has counted so far.
@@ -74,8 +63,8 @@ impl Monitor {
         self.counters.snapshot()
     }
 
-    /// What it has counted for one peer so far, if it is one. This takes no memory.
+    /// What it has counted for one peer so far, if it is one. Unlike [`stats`](Self::stats) this takes no memory.
     pub fn stats_of(&self, pid: Pid) -> Option<PeerStats> {
-        self.counters.peers.get(self.place(pid)?).map(PeerCounters::snapshot)
+        Some(self.counters.of(pid)?.snapshot())
     }
 }

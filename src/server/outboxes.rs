@@ -28,12 +28,12 @@ impl Outboxes {
         (Self { ends, given: AtomicU32::new(FIRST), capacity }, receiver)
     }
 
-    /// Opens one for a peer, which has this place among the peers.
-    pub(crate) fn open(&self, peer: Pid, place: usize) -> Sender<Envelope> {
+    /// Opens one for a peer.
+    pub(crate) fn open(&self, peer: Pid) -> Sender<Envelope> {
         let (outbox, end) = bounded(self.capacity);
         let lane = self.given.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         // A server that is ending takes no more: the outbox is closed then.
-        let _ = self.ends.send(Outbox::new(end, Some((peer, place)), lane));
+        let _ = self.ends.send(Outbox::new(end, Some(peer), lane));
         outbox
     }
 }

@@ -13,7 +13,7 @@ use crossbeam_channel::unbounded;
 
 use crate::counters::Counters;
 use crate::envelope::{Envelope, Pid};
-use crate::feedback::Feedback;
+use crate::feedback::{Feedback, News};
 use crate::frame::{ClusterId, Incarnation, Intake};
 use crate::input::{self, Input};
 use crate::link::{Limits, Presence};
@@ -184,8 +184,7 @@ impl Process {
 
     /// Something has happened to its connection to a peer.
     pub(super) fn notice(&self, peer: Pid, event: ConnectionEvent) {
-        let place = self.ways.iter().position(|way| way.peer == peer);
-        place.into_iter().for_each(|place| self.arrivals.tell(place, Some(event)));
+        self.arrivals.tell(peer, Some(event));
     }
 
     /// A frame has reached the process.
@@ -301,8 +300,8 @@ impl Process {
     fn forward_feedback(&mut self, world: &mut Surroundings<'_>) {
         for count in 0.. {
             let Some(feedback) = self.feedback.next() else { return };
-            let Feedback { peer, status } = feedback;
-            let peer = self.ways[peer].peer;
+            let Feedback { peer, news } = feedback;
+            let News::Status(status) = news else { unreachable!("nobody proves anything here") };
             let speaker = status.incarnation.map(Incarnation::to_wire);
             let known = self.feedback.speakers.get(&peer) == Some(&speaker);
             if count > 0 && (!known || world.rng.bool()) {
@@ -318,7 +317,7 @@ impl Process {
 
     /// Hands to the network what was sent.
     fn depart(&mut self, world: &mut Surroundings<'_>) {
-        for (place, way) in self.ways.iter_mut().enumerate() {
+        for way in &mut self.ways {
             for (count, sent) in way.departures.try_iter().enumerate() {
                 assert!(count < 1_000, "{} to {}: sends without end", self.id, way.peer);
                 match sent {
@@ -326,7 +325,7 @@ impl Process {
                         way.stuck = false;
                         world.network.renew((self.pid, way.peer));
                         world.network.connections.open((self.id, way.peer), world.now);
-                        self.arrivals.tell(place, None);
+                        self.arrivals.tell(way.peer, None);
                     }
                     Sent::Frame(_) if way.stuck => {}
                     Sent::Frame(frame) => world.network.send(frame, world.now),

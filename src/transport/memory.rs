@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, TrySendError, bounded, unbounded};
 
+use crate::envelope::Pid;
 use crate::frame::Frame;
 use crate::transport::connection::Connection;
 pub(crate) use crate::transport::connection::ConnectionEvent;
@@ -80,12 +81,12 @@ pub(crate) struct MemoryInlet {
     arrivals: Receiver<Received>,
     wake_ups: Receiver<()>,
     changes: Receiver<Change>,
-    /// By the place of the peer, as far as anything has happened to them.
-    connections: BTreeMap<usize, Connection>,
+    /// As far as anything has happened to them.
+    connections: BTreeMap<Pid, Connection>,
 }
 
-/// What happens to the connection to the peer in this place. None if it was replaced.
-type Change = (usize, Option<ConnectionEvent>);
+/// What happens to the connection to this peer. None if it was replaced.
+type Change = (Pid, Option<ConnectionEvent>);
 
 /// The end of an inlet that the network holds.
 #[derive(Clone, Debug)]
@@ -134,10 +135,9 @@ impl Arrivals {
         let _ = self.wake_ups.try_recv();
     }
 
-    /// Something has happened to the connection to the peer in this place; or it was replaced, if
-    /// that is none.
+    /// Something has happened to the connection to this peer; or it was replaced, if that is none.
     #[cfg(test)]
-    pub(crate) fn tell(&self, peer: usize, event: Option<ConnectionEvent>) {
+    pub(crate) fn tell(&self, peer: Pid, event: Option<ConnectionEvent>) {
         let _ = self.changes.send((peer, event));
     }
 
@@ -186,6 +186,10 @@ impl Inlet for MemoryInlet {
         }
         let _ = self.wake_ups.try_recv();
         Ok(())
+    }
+
+    fn forget(&mut self, peer: Pid) {
+        self.connections.remove(&peer);
     }
 
     fn rearm(&mut self) {}

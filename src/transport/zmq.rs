@@ -30,7 +30,8 @@ pub use version::{Libzmq, libzmq};
 pub(crate) use waker::ZmqWaker;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::key::SecretKey;
 
@@ -48,28 +49,46 @@ const KEEPALIVE_PROBES: i32 = 3;
 /// replaced.
 const PEERS_IN_ONE: usize = 128;
 
-/// Where the sockets of one server live.
+/// Where the sockets of one server live: as many contexts as its peers need.
 #[derive(Clone)]
-pub(crate) struct Context(Arc<[zmq::Context]>);
+pub(crate) struct Contexts(Arc<Mutex<Vec<Home>>>);
 
-impl Context {
-    /// Has room for the sockets of a server with so many peers.
-    pub(crate) fn new(peers: usize) -> Self {
+/// The context in which the sockets for one peer live, or those for all that comes in. Who has it
+/// counts there.
+#[derive(Clone)]
+pub(crate) struct Home {
+    context: zmq::Context,
+    count: Arc<()>,
+}
+
+impl Contexts {
+    pub(crate) fn new() -> Self {
         allocator::keep_freed_memory();
-        let contexts = peers.div_ceil(PEERS_IN_ONE).max(1);
-        Self((0..contexts).map(|_| zmq::Context::new()).collect())
+        Self(Arc::default())
     }
 
-    /// A socket for what comes in.
+    /// One that has room for the sockets of a further peer.
+    pub(crate) fn home(&self) -> Home {
+        let mut homes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_room = |home: &&Home| Arc::strong_count(&home.count) <= PEERS_IN_ONE;
+        if let Some(home) = homes.iter().find(has_room) {
+            return home.clone();
+        }
+        let home = Home { context: zmq::Context::new(), count: Arc::default() };
+        homes.push(home.clone());
+        home
+    }
+}
+
+impl Home {
     fn socket(&self, kind: zmq::SocketType) -> io::Result<zmq::Socket> {
-        self.socket_for(0, kind)
+        Ok(self.context.socket(kind)?)
     }
+}
 
-    /// A socket for the peer in this place.
-    fn socket_for(&self, place: usize, kind: zmq::SocketType) -> io::Result<zmq::Socket> {
-        let context = self.0.get(place / PEERS_IN_ONE).ok_or(io::ErrorKind::NotFound)?;
-        Ok(context.socket(kind)?)
-    }
+/// `timeout` in milliseconds, rounded up, so that nobody wakes before it is over.
+fn whole_millis(timeout: Duration) -> i64 {
+    i64::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
 
 fn set_secret(socket: &zmq::Socket, secret: &SecretKey) -> io::Result<()> {

@@ -35,7 +35,7 @@ pub(crate) fn run(
 
     // The outbox is empty, so this does not wait; and it only fails where the inbox ends as well.
     let _ = outbox.send(Envelope::broadcast(arguments.message.clone()));
-    let peers = server.peers().to_vec();
+    let peers = server.peers();
     let typing = heed_stdin(&Input::of(arguments), outbox, leave, peers)?;
     let session = Session {
         pid,

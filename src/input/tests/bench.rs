@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crossbeam_channel::{bounded, unbounded};
 
 use crate::asker::Questions;
+use crate::counters::Counters;
 use crate::envelope::Envelope;
 use crate::event::EventChannel;
 use crate::frame::{Acknowledgement, Epoch, Incarnation, Position, Sequence, Stamp};
@@ -55,6 +56,8 @@ impl Inlet for Script {
     }
 
     fn handle_pause(&mut self, _pause: Duration) {}
+
+    fn forget(&mut self, _peer: Pid) {}
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.calls.send(Call::Wait(timeout)).map_err(io::Error::other)
@@ -136,13 +139,19 @@ impl Bench {
         let setup = Setup {
             own: OWN,
             cluster: ClusterId::new(None),
-            peers: vec![PeerReceiver::new(link, channel.standings(1), (Arc::clone(&questions), 0))],
+            peers: vec![PeerReceiver::new(
+                link,
+                channel.standings(1),
+                Arc::clone(&questions),
+                counters.of(PEER).unwrap(),
+            )],
             inlet: Box::new(Script { frames: arrivals, requests, calls: calls_end }),
-            inbox: Some(BoundedInbox::new(inbox_end, bounds.window, questions)),
+            inbox: Some(BoundedInbox::new(inbox_end, bounds.window, Arc::clone(&questions))),
+            changes: crossbeam_channel::never(),
             feedback: feedback_end,
             control: control_end,
-            refusals: Refusals::new(channel.refusals(), Arc::clone(&counters)),
-            counters,
+            refusals: Refusals::new(channel.refusals(), counters),
+            questions,
             linger: LINGER,
             idle_timeout: bounds.idle_timeout,
             heartbeat: bounds.heartbeat,

@@ -207,7 +207,7 @@ impl Process {
             let place = world.rng.usize(..self.ways.len());
             app.opened += 1;
             let peer = self.ways[place].peer;
-            let outbox = app.outboxes.open(peer, place);
+            let outbox = app.outboxes.open(peer);
             return app.further.push((peer, app.opened, outbox));
         }
         if app.further.is_empty() {

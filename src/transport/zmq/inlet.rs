@@ -1,6 +1,5 @@
 //! Where the frames of all peers come in, over libzmq.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,8 +11,9 @@ use super::path_lock::PathLock;
 use super::readiness::next_part;
 use super::waker::{WakeUps, ZmqWaker, wake_up_line};
 use super::zap::{self, ZapHandler};
-use super::{Context, resolver, set_common, set_secret, shared};
-use crate::key::Keyring;
+use super::{Home, resolver, set_common, set_secret, shared, whole_millis};
+use crate::envelope::Pid;
+use crate::key::{Keyring, PublicKey};
 use crate::transport::{Inlet, Outcome, Received, Refusal, Speaker};
 use crate::wire::{self, DecodeError, HEADER_LEN};
 
@@ -23,14 +23,21 @@ const LISTEN_BACKLOG: i32 = 1_024;
 /// How many messages libzmq reads ahead for each connection.
 const READ_AHEAD: i32 = 256;
 
+/// How long a socket may take to let go of its address.
+const CLOSES_WITHIN: Duration = Duration::from_secs(2);
+
 /// Where everything comes in.
 pub(crate) struct ZmqInlet {
+    home: Home,
+    url: String,
+    /// In bytes.
+    max_part: usize,
     socket: zmq::Socket,
     zap: ZapHandler,
     monitors: Monitors,
     wake_ups: WakeUps,
-    /// Whether the cluster has keys.
-    curve: bool,
+    /// By which this server is known, if the cluster has keys.
+    key: Option<PublicKey>,
     /// The header of the message received last.
     last: Option<zmq::Message>,
     /// Dropped last: the path is free when nobody listens there any more.
@@ -41,29 +48,41 @@ impl ZmqInlet {
     /// Listens on `url` for messages whose parts are no larger than `max_part` bytes, from whoever
     /// has one of the keys, if there are any.
     pub(crate) fn bind(
-        context: &Context,
+        home: Home,
         url: &str,
         max_part: usize,
         keys: Option<&Keyring>,
         monitors: Monitors,
     ) -> io::Result<(Self, ZmqWaker)> {
-        let socket = context.socket(zmq::DEALER)?;
-        set_common(&socket, url)?;
-        socket.set_rcvhwm(READ_AHEAD)?;
-        socket.set_backlog(LISTEN_BACKLOG)?;
-        socket.set_maxmsgsize(i64::try_from(max_part.max(HEADER_LEN)).unwrap_or(i64::MAX))?;
-        let mut allowed_keys = HashMap::new();
+        let socket = listener(&home, url, max_part, keys)?;
+        let mut zap = ZapHandler::new(&home, &socket)?;
         if let Some(keys) = keys {
-            socket.set_curve_server(true)?;
-            set_secret(&socket, &keys.secret)?;
-            allowed_keys.extend(keys.peers.iter().map(|(pid, key)| (*key, *pid)));
+            zap.allow(keys);
         }
-        let zap = ZapHandler::new(context, &socket, allowed_keys)?;
         let lock = PathLock::take(url)?;
         bind(&socket, url)?;
         let (waker, wake_ups) = wake_up_line()?;
-        let curve = keys.is_some();
-        Ok((Self { socket, zap, monitors, wake_ups, curve, last: None, _lock: lock }, waker))
+        let (url, key) = (url.to_owned(), keys.map(|keys| keys.secret.public_key()));
+        let (last, _lock) = (None, lock);
+        let inlet = Self { home, url, max_part, socket, zap, monitors, wake_ups, key, last, _lock };
+        Ok((inlet, waker))
+    }
+
+    /// Listens with another key, which takes another socket. What has come in and was not read is
+    /// gone, and all connections are made anew: the links make up for both.
+    fn listen_anew(&mut self, keys: &Keyring) -> io::Result<()> {
+        let socket = listener(&self.home, &self.url, self.max_part, Some(keys))?;
+        let endpoint = self.socket.get_last_endpoint()?.map_err(|_| io::ErrorKind::InvalidData)?;
+        self.socket.unbind(&endpoint)?;
+        // The old one may let go of the address late, or remove the path that is the new one's.
+        if !self.zap.await_closed(CLOSES_WITHIN)? {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.zap.follow(&self.home, &socket)?;
+        socket.set_ipv6(endpoint.starts_with("tcp://["))?;
+        socket.bind(&endpoint)?;
+        (self.socket, self.last) = (socket, None);
+        Ok(())
     }
 
     /// The body that follows a header, if one does. More than that is no message of ours.
@@ -92,7 +111,10 @@ impl Inlet for ZmqInlet {
         };
         let body = self.receive_body(header.get_more())?;
         let frame = body.and_then(|body| wire::decode(&header, body));
-        let speaker = if self.curve { speaker(&mut header) } else { Speaker::Unproven };
+        let speaker = match self.key {
+            Some(_) => header.gets("User-Id").map_or(Speaker::Unknown, |user| self.zap.speaker(user)),
+            None => Speaker::Unproven,
+        };
         self.last = Some(header);
         Ok(Some(Received { frame, speaker }))
     }
@@ -112,6 +134,20 @@ impl Inlet for ZmqInlet {
 
     fn handle_pause(&mut self, pause: Duration) {
         self.monitors.handle_pause(pause);
+    }
+
+    fn forget(&mut self, peer: Pid) {
+        self.monitors.forget(peer);
+    }
+
+    fn handle_keys(&mut self, keys: &Keyring) -> io::Result<()> {
+        self.zap.allow(keys);
+        let key = Some(keys.secret.public_key());
+        if self.key != key {
+            self.listen_anew(keys)?;
+            self.key = key;
+        }
+        Ok(())
     }
 
     /// The file descriptors of the sockets, on which this waits since that takes one system call
@@ -156,15 +192,23 @@ impl Inlet for ZmqInlet {
     }
 }
 
-/// Whose key the connection has that a message came on.
-fn speaker(message: &mut zmq::Message) -> Speaker {
-    let pid = message.gets("User-Id").and_then(|user| user.parse().ok());
-    pid.map_or(Speaker::Unknown, Speaker::Proven)
-}
-
-/// `timeout` in milliseconds, rounded up, so that nobody wakes before it is over.
-fn whole_millis(timeout: Duration) -> i64 {
-    i64::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+/// A socket that is to listen there.
+fn listener(
+    home: &Home,
+    url: &str,
+    max_part: usize,
+    keys: Option<&Keyring>,
+) -> io::Result<zmq::Socket> {
+    let socket = home.socket(zmq::DEALER)?;
+    set_common(&socket, url)?;
+    socket.set_rcvhwm(READ_AHEAD)?;
+    socket.set_backlog(LISTEN_BACKLOG)?;
+    socket.set_maxmsgsize(i64::try_from(max_part.max(HEADER_LEN)).unwrap_or(i64::MAX))?;
+    if let Some(keys) = keys {
+        socket.set_curve_server(true)?;
+        set_secret(&socket, &keys.secret)?;
+    }
+    Ok(socket)
 }
 
 /// Binds to `url`. libzmq is given addresses only: a host name is looked up here, and the first of

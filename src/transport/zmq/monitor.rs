@@ -9,7 +9,7 @@
 //! five in a second, and the input thread reads them within moments: see [`LOOK_EVERY`].
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,10 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::process::{Resource, getrlimit};
 use zmq::SocketEvent;
 
-use super::Context;
+use super::Home;
 use super::outlet::CONNECT_MS;
 use super::readiness::EdgeTriggered;
+use crate::envelope::Pid;
 use crate::transport::Refusal;
 use crate::transport::connection::{Connection, ConnectionEvent};
 
@@ -52,17 +53,16 @@ const DESCRIPTORS: u64 = 5;
 const SPARE_DESCRIPTORS: u64 = 128;
 
 /// Where the outlets hand over the monitors of their sockets.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Registry {
     started: Sender<Monitored>,
-    /// Whether the process may open as many files as that takes. What connections need comes first.
-    has_room: bool,
+    /// How many peers there are.
+    peers: Arc<AtomicUsize>,
 }
 
 /// A monitor on its way to the input thread.
 struct Monitored {
-    /// The peer's place among the peers.
-    place: usize,
+    peer: Pid,
     /// Whether the peer is at a path of this machine.
     at_path: bool,
     reader: Reader,
@@ -85,7 +85,7 @@ pub(crate) struct Monitors {
 
 /// The connection to one peer.
 struct Watched {
-    place: usize,
+    peer: Pid,
     reader: Reader,
     attempts: Attempts,
     connection: Connection,
@@ -97,8 +97,7 @@ struct Watched {
 pub(crate) fn monitors(peers: usize) -> (Registry, Monitors) {
     let (registry, started) = unbounded();
     let monitors = Monitors { started, watched: Vec::new(), looked: Instant::now(), ready: true };
-    let has_room = has_room(peers, getrlimit(Resource::Nofile).current);
-    (Registry { started: registry, has_room }, monitors)
+    (Registry { started: registry, peers: Arc::new(AtomicUsize::new(peers)) }, monitors)
 }
 
 /// Whether a process that may open so many files, if that is bounded, has room for the monitors of
@@ -111,10 +110,10 @@ fn has_room(peers: usize, most_files: Option<u64>) -> bool {
 impl Monitors {
     /// Takes up what the outlets have started since. A socket that was replaced is forgotten.
     fn take_started(&mut self) {
-        for Monitored { place, at_path, reader } in self.started.try_iter() {
-            self.watched.retain(|watched| watched.place != place);
+        for Monitored { peer, at_path, reader } in self.started.try_iter() {
+            self.watched.retain(|watched| watched.peer != peer);
             let (attempts, connection) = (Attempts::new(at_path), Connection::default());
-            self.watched.push(Watched { place, reader, attempts, connection, absent: false });
+            self.watched.push(Watched { peer, reader, attempts, connection, absent: false });
             self.ready = true;
         }
     }
@@ -170,6 +169,12 @@ impl Monitors {
         refusal
     }
 
+    /// Forgets the connection to a peer that is none any more.
+    pub(super) fn forget(&mut self, peer: Pid) {
+        self.take_started();
+        self.watched.retain(|watched| watched.peer != peer);
+    }
+
     pub(super) fn handle_pause(&mut self, pause: Duration) {
         self.watched.iter_mut().for_each(|watched| watched.connection.handle_pause(pause));
     }
@@ -187,25 +192,36 @@ impl Watched {
         let closed_for = self.connection.closed_for(now);
         self.absent = closed_for.is_none_or(|time| time >= ABSENT_AFTER);
         let refused_for = self.connection.take_refusal(now)?;
-        Some(Refusal { peer: self.place, refused_for })
+        Some(Refusal { peer: self.peer, refused_for })
     }
 }
 
 impl Registry {
-    /// Starts the monitor of a socket that does not connect yet, to the peer in this place.
+    /// From now on there are so many peers.
+    pub(crate) fn expect(&self, peers: usize) {
+        self.peers.store(peers, Ordering::Relaxed);
+    }
+
+    /// Whether the process may open as many files as the monitors take. What connections need comes
+    /// first.
+    fn has_room(&self) -> bool {
+        has_room(self.peers.load(Ordering::Relaxed), getrlimit(Resource::Nofile).current)
+    }
+
+    /// Starts the monitor of a socket that does not connect yet, to this peer.
     pub(super) fn monitor(
         &self,
-        context: &Context,
+        home: &Home,
         socket: &zmq::Socket,
-        place: usize,
+        peer: Pid,
         url: &str,
     ) -> io::Result<Monitor> {
         static STARTED: AtomicU64 = AtomicU64::new(0);
-        if !self.has_room {
+        if !self.has_room() {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         let name = format!("inproc://monitor-{}", STARTED.fetch_add(1, Ordering::Relaxed));
-        let reader = context.socket_for(place, zmq::PAIR)?;
+        let reader = home.socket(zmq::PAIR)?;
         reader.set_linger(0)?;
         // Without a bound, or the I/O thread would wait for whoever is to read it.
         reader.set_rcvhwm(0)?;
@@ -214,7 +230,7 @@ impl Registry {
         let reader = Arc::new(Mutex::new(EdgeTriggered::new(reader)));
         let at_path = url.starts_with("ipc://");
         // When the input thread has ended, nobody wants to know.
-        let _ = self.started.send(Monitored { place, at_path, reader: Arc::clone(&reader) });
+        let _ = self.started.send(Monitored { peer, at_path, reader: Arc::clone(&reader) });
         Ok(Monitor { reader, name })
     }
 }
@@ -238,7 +254,7 @@ fn lock(reader: &Reader) -> MutexGuard<'_, EdgeTriggered> {
 }
 
 /// The event of a message: two bytes that say which, and four with a value.
-fn parse(message: &[u8]) -> Option<SocketEvent> {
+pub(super) fn parse(message: &[u8]) -> Option<SocketEvent> {
     let event = message.get(..2)?.try_into().ok()?;
     Some(SocketEvent::from_raw(u16::from_ne_bytes(event)))
 }

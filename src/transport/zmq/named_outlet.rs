@@ -1,20 +1,23 @@
 //! The way to a peer whose url has a host name.
 
 use std::io;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::candidates::Candidates;
 use super::outlet::ZmqOutlet;
 use super::resolver::Lookups;
 use crate::frame::Frame;
-use crate::transport::Outlet;
+use crate::key::{Keyring, PublicKey};
+use crate::transport::{Outlet, Resolved};
 
 /// How long it takes until a socket is asked for again, when the process had no room for another.
 const NO_SOCKET: Duration = Duration::from_secs(1);
 
-/// Makes the way to an address.
-type Connect = Box<dyn Fn(String, Duration) -> io::Result<ZmqOutlet> + Send>;
+/// Makes the way to an address, with these keys.
+type Connect = Box<dyn Fn(String, Keys, Duration) -> io::Result<ZmqOutlet> + Send>;
+
+type Keys = Option<Arc<Keyring>>;
 
 /// The way to a peer that is listed by a name. libzmq never sees the name: it is given one address
 /// after the other, until the peer answers at one.
@@ -32,6 +35,7 @@ type Connect = Box<dyn Fn(String, Duration) -> io::Result<ZmqOutlet> + Send>;
 pub(crate) struct NamedOutlet {
     way: Option<ZmqOutlet>,
     connect: Connect,
+    keys: Keys,
     candidates: Candidates,
     lookups: Lookups,
     /// When the connection was made, or at least tried.
@@ -40,13 +44,14 @@ pub(crate) struct NamedOutlet {
 
 impl NamedOutlet {
     /// The way to the peer whose name these lookups look up. `connect` makes the way to the
-    /// numeric url it is given, at the time it is given.
+    /// numeric url it is given, with the keys and at the time it is given.
     pub(crate) fn new(
         lookups: Lookups,
-        connect: impl Fn(String, Duration) -> io::Result<ZmqOutlet> + Send + 'static,
+        keys: Keys,
+        connect: impl Fn(String, Keys, Duration) -> io::Result<ZmqOutlet> + Send + 'static,
     ) -> Self {
         let candidates = Candidates::default();
-        Self { way: None, connect: Box::new(connect), candidates, lookups, renewed: None }
+        Self { way: None, connect: Box::new(connect), keys, candidates, lookups, renewed: None }
     }
 }
 
@@ -78,12 +83,23 @@ impl Outlet for NamedOutlet {
             // Another address is another way: what the last one did not bring says nothing of it.
             way.renew(if before == Some(address) { evidence } else { now }, now);
         } else {
-            self.way = (self.connect)(url, now).ok();
+            self.way = (self.connect)(url, self.keys.clone(), now).ok();
         }
     }
 
-    fn handle_addresses(&mut self, addresses: &[SocketAddr]) {
-        self.candidates.update(addresses);
+    fn handle_addresses(&mut self, resolved: &Resolved) {
+        if resolved.lookups == self.lookups.id {
+            self.candidates.update(&resolved.addresses);
+        }
+    }
+
+    fn handle_keys(&mut self, keys: &Arc<Keyring>) -> bool {
+        self.keys = Some(Arc::clone(keys));
+        self.way.as_mut().is_some_and(|way| way.handle_keys(keys))
+    }
+
+    fn handle_proof(&mut self, key: PublicKey) -> bool {
+        self.way.as_mut().is_some_and(|way| way.handle_proof(key))
     }
 
     fn handle_pause(&mut self, pause: Duration) {
@@ -102,9 +118,11 @@ impl Outlet for NamedOutlet {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::envelope::Pid;
-    use crate::transport::zmq::{Context, Destination, Resolver, monitors};
+    use crate::transport::zmq::{Contexts, Destination, Resolver, monitors};
 
     const HEARTBEAT: Duration = Duration::from_secs(1);
     const PATIENCE: Duration = Duration::from_secs(3);
@@ -113,22 +131,24 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    fn addresses(hosts: &[u8]) -> Vec<SocketAddr> {
-        hosts.iter().map(|host| ([127, 0, 0, *host], 1).into()).collect()
+    fn addresses(hosts: &[u8]) -> Resolved {
+        let address = |host: &u8| SocketAddr::from(([127, 0, 0, *host], 1));
+        let addresses = hosts.iter().map(address).collect();
+        Resolved { peer: Pid::new(2), lookups: 0, addresses }
     }
 
     /// One whose lookups go nowhere, since the test tells it what to know.
     fn outlet() -> NamedOutlet {
-        let context = Context::new(1);
-        let connect = move |url, now| {
+        let home = Contexts::new().home();
+        let connect = move |url, keys, now| {
             let (registry, _) = monitors(1);
-            let (peer, keys) = (Pid::new(2), None);
-            let destination = Destination { peer, place: 0, url, keys, max_held: 1, registry };
-            ZmqOutlet::connect(&context, destination, HEARTBEAT, 5 * HEARTBEAT, now)
+            let (peer, home) = (Pid::new(2), home.clone());
+            let destination = Destination { peer, home, url, keys, max_held: 1, registry };
+            ZmqOutlet::connect(destination, HEARTBEAT, 5 * HEARTBEAT, now)
         };
         let (resolver, _) = Resolver::new(1);
-        let lookups = resolver.look_up(Pid::new(2), 0, "localhost:1").unwrap();
-        NamedOutlet::new(lookups, connect)
+        let lookups = resolver.look_up(Pid::new(2), "localhost:1").unwrap();
+        NamedOutlet::new(lookups, None, connect)
     }
 
     #[test]
@@ -154,6 +174,13 @@ mod tests {
     }
 
     #[test]
+    fn what_was_found_for_the_name_before_is_none_of_its_addresses() {
+        let mut outlet = outlet();
+        outlet.handle_addresses(&Resolved { lookups: 1, ..addresses(&[2]) });
+        assert_eq!(outlet.stuck_at(at(0)), None);
+    }
+
+    #[test]
     fn one_that_does_not_serve_yet_is_given_up_for_an_address_that_is_the_peers() {
         let mut outlet = outlet();
         outlet.handle_addresses(&addresses(&[2]));
@@ -169,8 +196,8 @@ mod tests {
     #[test]
     fn without_a_socket_it_tries_again_but_not_all_the_time() {
         let lookups = outlet().lookups;
-        let connect = |_, _| Err(io::ErrorKind::OutOfMemory.into());
-        let mut outlet = NamedOutlet::new(lookups, connect);
+        let connect = |_, _, _| Err(io::ErrorKind::OutOfMemory.into());
+        let mut outlet = NamedOutlet::new(lookups, None, connect);
         outlet.handle_addresses(&addresses(&[2]));
         outlet.renew(at(0), at(20));
         assert_eq!(outlet.stuck_at(at(0)), Some(at(20) + NO_SOCKET));

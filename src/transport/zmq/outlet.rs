@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::held::Held;
 use super::monitor::{Monitor, Registry};
 use super::source::with_source;
-use super::{Context, set_common, set_secret, shared};
+use super::{Home, set_common, set_secret, shared};
 use crate::envelope::Pid;
 use crate::frame::Frame;
-use crate::key::Keyring;
+use crate::key::{Keyring, PublicKey};
 use crate::transport::Outlet;
 use crate::transport::renewal::Renewal;
 use crate::wire;
@@ -36,8 +36,7 @@ const LARGEST_ANSWER: i64 = 4_096;
 /// Where a peer is found, and how to tell that it is the peer.
 pub(crate) struct Destination {
     pub(crate) peer: Pid,
-    /// The peer's place among the peers, in the order of the configuration.
-    pub(crate) place: usize,
+    pub(crate) home: Home,
     pub(crate) url: String,
     pub(crate) keys: Option<Arc<Keyring>>,
     /// How many bytes of bodies may wait in libzmq to be sent there, unless it is a single body.
@@ -50,6 +49,14 @@ pub(crate) struct Destination {
 struct Connection {
     socket: zmq::Socket,
     monitor: Option<Monitor>,
+    keys: Option<Proofs>,
+}
+
+/// Which keys a connection goes by: that of this server, and the one that the peer is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Proofs {
+    own: PublicKey,
+    expected: PublicKey,
 }
 
 impl Drop for Connection {
@@ -62,8 +69,9 @@ impl Drop for Connection {
 
 /// The way to one peer: a socket, and all it takes to replace it.
 pub(crate) struct ZmqOutlet {
-    context: Context,
     destination: Destination,
+    /// The key that the peer has proved to have, unless the connection expects that.
+    expected: Option<PublicKey>,
     connection: Connection,
     /// How many messages the socket was given.
     given: u64,
@@ -74,16 +82,29 @@ pub(crate) struct ZmqOutlet {
 impl ZmqOutlet {
     /// Makes a socket that connects to the peer in the background, and again whenever it has to.
     pub(crate) fn connect(
-        context: &Context,
         destination: Destination,
         heartbeat: Duration,
         peer_timeout: Duration,
         now: Duration,
     ) -> io::Result<Self> {
-        let connection = connect(context, &destination)?;
+        let connection = connect(&destination, None)?;
         let renewal = Renewal::new(heartbeat, peer_timeout, now);
-        let (context, held) = (context.clone(), Held::new(destination.max_held));
-        Ok(Self { context, destination, connection, given: 0, held, renewal })
+        let held = Held::new(destination.max_held);
+        Ok(Self { destination, expected: None, connection, given: 0, held, renewal })
+    }
+
+    /// The keys that the peer may have.
+    fn listed(&self) -> &[PublicKey] {
+        self.destination.keys.as_ref().map_or(&[], |keys| keys.of(self.destination.peer))
+    }
+
+    /// The key that the next connection expects the peer to have: another one, if this one may not be
+    /// what it has.
+    fn next_expected(&self, evidence: Duration) -> Option<PublicKey> {
+        let expected = self.connection.keys?.expected;
+        let at = self.listed().iter().position(|key| *key == expected)?;
+        let next = at + usize::from(self.renewal.is_unconfirmed(evidence));
+        self.listed().iter().cycle().nth(next).copied()
     }
 
     /// Whether something has come in, which no peer sends on this way: the socket is connected to
@@ -129,12 +150,30 @@ impl Outlet for ZmqOutlet {
 
     /// When the process has no room for another socket, the old one has to do until the next time.
     fn renew(&mut self, evidence: Duration, now: Duration) {
-        if let Ok(connection) = connect(&self.context, &self.destination) {
+        let expected = self.expected.take().or_else(|| self.next_expected(evidence));
+        if let Ok(connection) = connect(&self.destination, expected) {
             self.connection = connection;
             self.given = 0;
             self.held = Held::new(self.destination.max_held);
         }
         self.renewal.handle_renewal(evidence, now);
+    }
+
+    /// A connection goes on that needs no other keys than before.
+    fn handle_keys(&mut self, keys: &Arc<Keyring>) -> bool {
+        self.destination.keys = Some(Arc::clone(keys));
+        let own = keys.secret.public_key();
+        let goes_on = |used: Proofs| used.own == own && self.listed().contains(&used.expected);
+        !self.connection.keys.is_some_and(goes_on)
+    }
+
+    fn handle_proof(&mut self, key: PublicKey) -> bool {
+        let other = self.connection.keys.is_some_and(|used| used.expected != key);
+        if other && self.listed().contains(&key) {
+            self.expected = Some(key);
+            return true;
+        }
+        false
     }
 
     fn handle_pause(&mut self, pause: Duration) {
@@ -148,8 +187,9 @@ impl Outlet for ZmqOutlet {
     }
 }
 
-fn connect(context: &Context, to: &Destination) -> io::Result<Connection> {
-    let socket = context.socket_for(to.place, zmq::DEALER)?;
+/// Connects to the peer, which is to have this one of its keys, or else the first.
+fn connect(to: &Destination, expected: Option<PublicKey>) -> io::Result<Connection> {
+    let socket = to.home.socket(zmq::DEALER)?;
     set_common(&socket, &to.url)?;
     socket.set_sndhwm(SEND_AHEAD.into())?;
     // Nobody reads here, and a peer sends nothing this way: whoever does must fill no memory.
@@ -158,14 +198,19 @@ fn connect(context: &Context, to: &Destination) -> io::Result<Connection> {
     socket.set_reconnect_ivl(RECONNECT_MS)?;
     socket.set_reconnect_ivl_max(RECONNECT_MAX_MS)?;
     socket.set_connect_timeout(CONNECT_MS)?;
+    let mut proofs = None;
     if let Some(keys) = &to.keys {
-        let expected = keys.peers.get(&to.peer).ok_or(io::ErrorKind::NotFound)?;
+        let listed = keys.of(to.peer);
+        let expected = expected.filter(|key| listed.contains(key));
+        let expected = expected.or(listed.first().copied()).ok_or(io::ErrorKind::NotFound)?;
+        let own = keys.secret.public_key();
         socket.set_curve_serverkey(expected.as_bytes())?;
-        socket.set_curve_publickey(keys.secret.public_key().as_bytes())?;
+        socket.set_curve_publickey(own.as_bytes())?;
         set_secret(&socket, &keys.secret)?;
+        proofs = Some(Proofs { own, expected });
     }
-    let monitor = to.registry.monitor(context, &socket, to.place, &to.url).ok();
-    let connection = Connection { socket, monitor };
+    let monitor = to.registry.monitor(&to.home, &socket, to.peer, &to.url).ok();
+    let connection = Connection { socket, monitor, keys: proofs };
     connection.socket.connect(&with_source(&to.url))?;
     Ok(connection)
 }

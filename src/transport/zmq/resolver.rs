@@ -7,6 +7,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,33 +27,38 @@ const LATER: Duration = Duration::from_secs(30);
 const MOST_ADDRESSES: usize = 64;
 
 /// Starts the lookups, and hands all they find to one receiver.
+#[derive(Clone, Debug)]
 pub(crate) struct Resolver {
     found: Sender<Resolved>,
+    /// How many names it was ever given.
+    given: Arc<AtomicU64>,
 }
 
 impl Resolver {
-    /// A resolver for so many peers at most, and where it tells what it finds.
+    /// A resolver, which holds what it finds for so many peers, and where it tells that.
     pub(crate) fn new(peers: usize) -> (Self, Receiver<Resolved>) {
         let (found, receiver) = bounded(peers.max(1));
-        (Self { found }, receiver)
+        (Self { found, given: Arc::default() }, receiver)
     }
 
-    /// Looks up the name of the peer in this place, and again now and then, until the lookups are
-    /// dropped.
-    pub(crate) fn look_up(&self, peer: Pid, place: usize, host: &str) -> io::Result<Lookups> {
+    /// Looks up the name of the peer, and again now and then, until the lookups are dropped.
+    pub(crate) fn look_up(&self, peer: Pid, host: &str) -> io::Result<Lookups> {
         let (requests, requested) = bounded(1);
         let (host, found) = (host.to_owned(), self.found.clone());
+        let id = self.given.fetch_add(1, Ordering::Relaxed);
         // Its stack is as large as usual: what it calls are plug-ins of the system.
         thread::Builder::new()
             .name(format!("lookup-{peer}"))
-            .spawn(move || run(&host, place, &requested, &found))?;
-        Ok(Lookups { requests })
+            .spawn(move || run(&host, (peer, id), &requested, &found))?;
+        Ok(Lookups { id, requests })
     }
 }
 
 /// The lookups of one name. They end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lookups {
+    /// By which what they find is known.
+    pub(super) id: u64,
     requests: Sender<()>,
 }
 
@@ -66,13 +73,18 @@ impl Lookups {
     }
 }
 
-fn run(host: &str, place: usize, requests: &Receiver<()>, found: &Sender<Resolved>) {
+fn run(
+    host: &str,
+    (peer, lookups): (Pid, u64),
+    requests: &Receiver<()>,
+    found: &Sender<Resolved>,
+) {
     loop {
         let started = Instant::now();
         let addresses = addresses_of(host);
         let next = if addresses.is_ok() { LATER } else { SOON };
         if let Ok(addresses) = addresses {
-            if found.send(Resolved { peer: place, addresses }).is_err() {
+            if found.send(Resolved { peer, lookups, addresses }).is_err() {
                 return;
             }
         }
@@ -132,11 +144,11 @@ mod tests {
     fn a_name_is_looked_up_at_once_and_again_when_that_is_asked_for() {
         const BOUND: Duration = Duration::from_secs(60);
         let (resolver, found) = Resolver::new(1);
-        let lookups = resolver.look_up(Pid::new(1), 7, "localhost:80").unwrap();
+        let lookups = resolver.look_up(Pid::new(7), "localhost:80").unwrap();
         let started = Instant::now();
         for _ in 0..2 {
             let resolved = found.recv_timeout(BOUND).unwrap();
-            assert_eq!(resolved.peer, 7);
+            assert_eq!((resolved.peer, resolved.lookups), (Pid::new(7), 0));
             assert!(resolved.addresses[0].ip().is_loopback(), "{resolved:?}");
             lookups.request();
         }

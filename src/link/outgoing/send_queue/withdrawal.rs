@@ -11,7 +11,7 @@ use crate::wire::{Run, join, runs_by_delivery, runs_by_size};
 
 impl SendQueue {
     /// The peer takes nothing more: all that it has not acknowledged is given up.
-    pub(in crate::link::outgoing) fn drop_all(&mut self) {
+    pub(in crate::link::outgoing) fn drop_all(&mut self, reason: Reason) {
         self.base = self.base.plus(self.payloads.len());
         self.forget_partial();
         self.sent = Cursor::default();
@@ -21,7 +21,7 @@ impl SendQueue {
         self.counts.in_flight = 0;
         let whole = mem::take(&mut self.payloads).into_iter().filter(|it| !it.is_broken_off());
         for Queued { payload, bound_to, .. } in whole {
-            self.give_up(GivenUp { payload, reason: Reason::InboxClosed, bound_to });
+            self.give_up(GivenUp { payload, reason, bound_to });
         }
     }
 
@@ -40,7 +40,8 @@ impl SendQueue {
             Reason::PeerDown => dropped.peer_down += envelopes,
             Reason::WindowFull => dropped.window_full += envelopes,
             Reason::Restarted => dropped.restarted += envelopes,
-            Reason::InboxClosed | Reason::NoSuchPeer => dropped.inbox_closed += envelopes,
+            Reason::InboxClosed => dropped.inbox_closed += envelopes,
+            Reason::Removed | Reason::NoSuchPeer => dropped.removed += envelopes,
         }
         if envelopes > 0 {
             self.dropped.push_back(given_up);

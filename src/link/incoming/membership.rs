@@ -1,0 +1,40 @@
+//! A peer that is none any more, and perhaps one again; and how it looks from the other side.
+
+use std::time::Duration;
+
+use super::{Incoming, Presence, Sighting};
+use crate::link::AckTiming;
+
+impl Incoming {
+    /// The peer is none any more. What has not entered the inbox is turned back, as one that is
+    /// [closed](Self::close) does it; but all that has entered is remembered, should it be one again.
+    pub(crate) fn retire(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            let entered = stream.entered;
+            stream.clear();
+            stream.entered = entered;
+        }
+        self.presence = Presence::Awaited;
+        self.sightings.clear();
+        self.news = None;
+        self.announced = true;
+        self.acknowledge_at = None;
+        self.unacknowledged = 0;
+    }
+
+    /// The one that was retired is a peer again, and awaited.
+    pub(crate) fn revive(&mut self, now: Duration) {
+        (self.heard_at, self.hears_at, self.told_at) = (now, now, now);
+        (self.one_way, self.absent) = (false, false);
+    }
+
+    /// A peer that has left goes on: it had taken this server out of its list, and has it there again.
+    pub(super) fn come_back(&mut self, now: Duration) {
+        self.presence = Presence::Up;
+        self.announced = false;
+        self.sightings.push_back(Sighting::Up);
+        self.hears_at = now;
+        self.one_way = false;
+        self.tell(AckTiming::Immediate);
+    }
+}

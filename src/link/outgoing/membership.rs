@@ -1,0 +1,40 @@
+//! A peer that is none any more, and perhaps one again.
+
+use std::time::Duration;
+
+use super::{CongestionWindow, Outgoing, Peer, Probe, Sharing};
+use crate::event::Reason;
+use crate::frame::{Acknowledgement, Frame};
+use crate::link::AckTiming;
+use crate::link::outgoing::send_queue::Counts;
+
+impl Outgoing {
+    /// The peer is none any more. What it has not acknowledged is given up, and it is told goodbye by
+    /// these frames, of which nobody will hear whether they have come.
+    pub(crate) fn retire(&mut self, now: Duration) -> Vec<Frame> {
+        let there = self.has_listener(now);
+        self.queue.drop_all(Reason::Removed);
+        self.queue.push_goodbye();
+        self.congestion.restart();
+        let goodbye = if there { self.poll_transmit(now) } else { None };
+        let last_words = there.then(|| self.last_words(now));
+        goodbye.into_iter().chain(last_words).collect()
+    }
+
+    /// The one that was retired is a peer again. The stream goes on where it was: for a process that
+    /// has heard it, this is still the same one.
+    pub(crate) fn revive(&mut self, now: Duration) {
+        self.queue.drop_all(Reason::Removed);
+        self.queue.counts = Counts::default();
+        self.goodbye_queued = false;
+        // It comes behind the goodbye, and takes that back.
+        self.queue.push_marker();
+        self.peer = Peer::awaited(now);
+        self.congestion = CongestionWindow::new(self.limits.frames, self.limits.window);
+        (self.sharing, self.probe) = (Sharing::default(), Probe::default());
+        self.ack_to_send = Acknowledgement::NONE;
+        self.ack_timing = AckTiming::Immediate;
+        (self.last_sent, self.confirmed, self.up_since) = (None, now, now);
+        self.go_back();
+    }
+}
