@@ -31,6 +31,8 @@ struct Stream {
     closed_at: usize,
     /// Whether the sender has lost events, so that nobody knows what was given up.
     blind: bool,
+    /// The first of those that count, since the peer was put into the list.
+    first: usize,
 }
 
 struct Entry {
@@ -105,6 +107,9 @@ impl Audit {
         own: bool,
     ) {
         let stream = self.stream(record.writer, to);
+        if reason == Reason::Removed {
+            return stream.take_back(record);
+        }
         let place = stream.place(record);
         assert!(stream.pending.remove(&place), "{record:?} is given up and not pending");
         let wish = stream.entries[place].wish;
@@ -136,6 +141,24 @@ impl Audit {
         stream.closed_at = stream.entries.len();
     }
 
+    /// The sender goes by a list without the peer: what is not acknowledged comes back, and what is for
+    /// all goes to the others. What the peer missed before, it may never be told.
+    pub(super) fn unlist(&mut self, from: ProcessId, to: Pid) {
+        let stream = self.stream(from, to);
+        for place in std::mem::take(&mut stream.pending) {
+            stream.entries[place].fate = Fate::Settled;
+        }
+        stream.closed_at = stream.entries.len();
+    }
+
+    /// The peer is in the list again, and all is counted anew.
+    pub(super) fn relist(&mut self, from: ProcessId, to: Pid) {
+        let stream = self.stream(from, to);
+        assert!(stream.pending.is_empty(), "put for {to} while it was no peer");
+        (stream.acknowledged, stream.dropped) = (0, Dropped::default());
+        stream.first = stream.entries.len();
+    }
+
     /// The sender gives up more than its application is told of: what became of its envelopes is not known
     /// any more, but for those that come.
     pub(super) fn lose_sight(&mut self, from: ProcessId) {
@@ -150,7 +173,7 @@ impl Audit {
         let places = stats.acknowledged + stats.dropped.total() + stats.queued + stats.in_flight;
         assert_eq!(stats.accepted, places, "{from} to {to}: something is nowhere: {stats:?}");
         assert_eq!(stats.dropped, stream.dropped, "{from} to {to}: dropped");
-        let put = stream.entries.len() as u64;
+        let put = (stream.entries.len() - stream.first) as u64;
         assert!(stats.accepted <= put, "{from} to {to}: accepted {stats:?} of {put}");
         let waiting = put - stats.accepted;
         let pending = stats.queued + stats.in_flight + waiting;
@@ -227,6 +250,16 @@ impl Audit {
 impl Stream {
     fn has_several_lanes(&self) -> bool {
         self.entries.iter().any(|entry| entry.lane != 0)
+    }
+
+    /// An envelope comes back since its peer is none any more. It may have been put in since.
+    fn take_back(&mut self, record: Record) {
+        let found = self.entries.binary_search_by_key(&record.serial, |entry| entry.serial);
+        let Ok(place) = found else { return };
+        self.pending.remove(&place);
+        let entry = &mut self.entries[place];
+        assert!(matches!(entry.fate, Fate::Pending | Fate::Settled), "{record:?} came back twice");
+        entry.fate = Fate::Settled;
     }
 
     fn place(&self, record: Record) -> usize {

@@ -6,6 +6,7 @@ use crate::envelope::Pid;
 use crate::sim::is_traced;
 use crate::sim::network::Route;
 use crate::sim::plan::{Fault, up_to};
+use crate::sim::process::Change;
 use crate::sim::world::{LONGEST, World};
 
 /// How long an application sends as much as it can, at most.
@@ -58,6 +59,8 @@ impl World {
             Fault::StopReading => process.app.leisure_until = until,
             Fault::DropInbox => process.drop_inbox(&mut self.audit),
             Fault::Leave => process.leave(),
+            Fault::Unlist => process.change(peer, Change::Unlist(until), self.now),
+            Fault::Reroute => process.change(peer, Change::Reroute, self.now),
             Fault::ShutDown => process.shut_down(self.rng.bool(), self.now),
             _ => process.app.floods_until = self.now + up_to(&mut self.rng, FLOOD),
         }

@@ -44,9 +44,13 @@ pub(super) enum Fault {
     ShutDown,
     /// The application sends whenever there is room, for a while.
     Flood,
+    /// A server takes a peer out of its list for a while.
+    Unlist,
+    /// A server is told to find a peer elsewhere.
+    Reroute,
 }
 
-const FAULTS: [Fault; 14] = [
+const FAULTS: [Fault; 16] = [
     Fault::CutOneWay,
     Fault::CutBothWays,
     Fault::Isolate,
@@ -61,6 +65,8 @@ const FAULTS: [Fault; 14] = [
     Fault::Leave,
     Fault::ShutDown,
     Fault::Flood,
+    Fault::Unlist,
+    Fault::Reroute,
 ];
 
 /// The largest message that any server takes, in bytes.

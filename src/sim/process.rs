@@ -4,12 +4,13 @@
 mod application;
 mod checks;
 mod feedback_wire;
+mod membership;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Sender, unbounded};
 
 use crate::counters::Counters;
 use crate::envelope::{Envelope, Pid};
@@ -19,12 +20,14 @@ use crate::input::{self, Input};
 use crate::link::{Limits, Presence};
 use crate::output::{self, Output};
 use crate::report::PeerReport;
-use crate::server::assembly::{Parts, Plan as Blueprint, Ways};
+use crate::server::assembly::{Parts, Plan as Blueprint, Ways, Workshop};
 use crate::sim::audit::{Audit, ProcessId};
 use crate::sim::message::Record;
 use crate::sim::plan::{HEARTBEAT, LINGER, PEER_TIMEOUT, Plan, up_to};
 use crate::sim::process::application::Application;
 use crate::sim::process::feedback_wire::FeedbackWire;
+use crate::sim::process::membership::Amendment;
+pub(super) use crate::sim::process::membership::Change;
 use crate::sim::standing::Standings;
 use crate::sim::world::Surroundings;
 use crate::stats::{PeerState, Stats};
@@ -65,6 +68,9 @@ pub(super) struct Process {
     lingered: Option<Duration>,
     ran_at: Duration,
     counters: Arc<Counters>,
+    workshop: Workshop,
+    changes: Sender<output::Change>,
+    amendment: Option<Amendment>,
 }
 
 /// The logic of a thread, and when its next turn is.
@@ -88,6 +94,11 @@ pub(super) struct Way {
     departures: Departures,
     /// Whether it takes everything and sends nothing.
     pub(super) stuck: bool,
+    /// Until when the peer is none, at least, if it is none.
+    unlisted: Option<Duration>,
+    was_unlisted: bool,
+    /// Since when the peer is one.
+    listed: Duration,
 }
 
 impl Process {
@@ -121,9 +132,16 @@ impl Process {
             waker: Box::new(waker),
             feedback: (feedback, feedback_end),
         };
-        let Parts { mailbox, outboxes, output, input, stop, events, counters, .. } =
-            blueprint.assemble(ways, now);
-        let way = |(peer, departures)| Way { peer, departures, stuck: false };
+        let parts = blueprint.assemble(ways, now);
+        let Parts { mailbox, outboxes, output, input, stop, events, counters, .. } = parts;
+        let way = |(peer, departures)| Way {
+            peer,
+            departures,
+            stuck: false,
+            unlisted: None,
+            was_unlisted: false,
+            listed: now,
+        };
         Self {
             pid,
             id,
@@ -148,6 +166,9 @@ impl Process {
             lingered: None,
             ran_at: now,
             counters,
+            workshop: parts.workshop,
+            changes: parts.changes,
+            amendment: None,
         }
     }
 
@@ -254,6 +275,7 @@ impl Process {
             }
         }
         self.read_events(world);
+        self.note_whole();
         self.standings.check_silence(self.id);
         if ended && self.is_open() {
             self.standings.check_idle_end(self.id);
@@ -292,6 +314,7 @@ impl Process {
         }
         self.depart(world);
         self.read_events(world);
+        self.note_half(world);
         self.check_accounts(world);
     }
 

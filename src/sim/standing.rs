@@ -28,6 +28,8 @@ struct Peer {
     /// All that ever were.
     speakers: BTreeSet<ProcessId>,
     up: bool,
+    /// Whether it was none for a while, so that a process may have been heard before.
+    was_forgotten: bool,
     /// Whether it was told that it holds an outbox up.
     stalled: bool,
     /// For how long the thread has been awake and heard nothing.
@@ -90,6 +92,18 @@ impl Standings {
         }
     }
 
+    /// A peer is none any more, or is one again: nothing is known of it but who spoke for it.
+    pub(super) fn forget(&mut self, pid: Pid) {
+        let peer = self.peer(pid);
+        let (speaker, speakers) = (peer.speaker, std::mem::take(&mut peer.speakers));
+        *peer = Peer { speaker, speakers, was_forgotten: true, ..Peer::default() };
+    }
+
+    /// Nobody is told whether a peer holds an outbox up that is none any more.
+    pub(super) fn forget_stall(&mut self, pid: Pid) {
+        self.peer(pid).stalled = false;
+    }
+
     /// The process that is listened to for this peer.
     pub(super) fn speaker_of(&self, pid: Pid) -> ProcessId {
         self.peers[&pid].speaker.expect("somebody was heard")
@@ -131,7 +145,7 @@ impl Standings {
         };
         let peer = self.peer(pid);
         let makes_sense = match (peer.standing, next) {
-            (Standing::Up | Standing::Left, Standing::Up) => false,
+            (Standing::Up, Standing::Up) => false,
             (_, Standing::Up) => true,
             (Standing::Up, Standing::OneWay) => true,
             (Standing::Up | Standing::OneWay, Standing::Down) => {
@@ -139,7 +153,8 @@ impl Standings {
                 refused || peer.silence > PEER_TIMEOUT / 2
             }
             (Standing::Up | Standing::OneWay | Standing::Down, Standing::Left) => true,
-            (standing, Standing::Succeeded) => standing != Standing::Unknown,
+            (Standing::Unknown, Standing::Succeeded) => peer.was_forgotten,
+            (_, Standing::Succeeded) => true,
             _ => false,
         };
         assert!(makes_sense, "{event} while {:?}, silent for {:?}", peer.standing, peer.silence);

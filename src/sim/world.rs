@@ -201,6 +201,7 @@ impl World {
         if process.next_look() <= self.now {
             process.use_channels(&self.plan, self.mood == Mood::Calm, &mut surroundings);
         }
+        process.relist(self.mood == Mood::Calm, self.now);
         process.run(&mut surroundings);
     }
 

@@ -85,6 +85,12 @@ impl Application {
         self.taken + self.inbox.as_ref().map_or(0, Receiver::len)
     }
 
+    /// Whether all that it put in its outboxes is taken.
+    pub(super) fn is_drained(&self) -> bool {
+        let further = self.further.iter().all(|(.., outbox)| outbox.is_empty());
+        further && self.outbox.as_ref().is_none_or(Sender::is_empty)
+    }
+
     /// From now on it reads whatever comes, and does nothing else of itself.
     pub(in crate::sim) fn calm_down(&mut self, now: Duration) {
         self.reads_all = true;
@@ -112,6 +118,10 @@ impl Process {
                     world.audit.give_up(whose, Record::of(&envelope), reason, own);
                 }
                 Event::Rejected { reason: Rejection::Conflict(_), .. } => {}
+                Event::Rejected { reason: Rejection::UnknownSender(peer), .. } => {
+                    let way = self.ways.iter().find(|way| way.peer == peer).expect("a server");
+                    assert!(way.was_unlisted, "{peer} is listed");
+                }
                 // It was for the one before, which took larger messages.
                 Event::Rejected { reason: Rejection::TooLarge(_), .. } if self.has_predecessor => {}
                 Event::Rejected { reason, .. } => panic!("{} rejects: {reason}", self.id),
@@ -188,7 +198,8 @@ impl Process {
         };
         match outbox.try_send(envelope.clone()) {
             Ok(()) => {
-                let peers = self.ways.iter().map(|way| way.peer);
+                let peers = self.ways.iter().filter(|way| way.unlisted.is_none());
+                let peers = peers.map(|way| way.peer);
                 let peers: Vec<_> =
                     peers.filter(|peer| message::is_for(&envelope, *peer)).collect();
                 self.note_put(&envelope, &peers, 0, world);
@@ -223,7 +234,9 @@ impl Process {
         let (peer, lane) = (*peer, *lane);
         if outbox.try_send(envelope.clone()).is_ok() {
             // Whom it says it is for does not matter.
-            self.note_put(&envelope, &[peer], lane, world);
+            let listed = self.ways.iter().any(|way| way.peer == peer && way.unlisted.is_none());
+            let peers: &[Pid] = if listed { &[peer] } else { &[] };
+            self.note_put(&envelope, peers, lane, world);
         }
     }
 

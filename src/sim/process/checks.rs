@@ -13,7 +13,8 @@ impl Process {
         let Some(output) = &self.output.logic else { return };
         for full in output.held_up_by(world.now) {
             let heard = world.network.last_arrival((full, self.pid)).unwrap_or_default();
-            let awake = self.started.max(self.paused_until);
+            let listed = self.ways.iter().find(|way| way.peer == full).map(|way| way.listed);
+            let awake = self.paused_until.max(listed.unwrap_or_default());
             let silent = world.now > heard.max(awake) + PATIENCE;
             assert!(!silent, "{full} is silent and holds {} up", self.id);
         }

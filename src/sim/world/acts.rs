@@ -56,7 +56,7 @@ impl World {
         let Plan { faults, clock, .. } = &self.plan;
         // A stuck socket has to be replaced first, who was heard wrongly has to be silent, and a
         // peer that ends holds others up until it is missed.
-        let slow = faults.contains(&Fault::Stick) || faults.contains(&Fault::Usurp);
+        let slow = [Fault::Stick, Fault::Usurp, Fault::Unlist].iter().any(|it| faults.contains(it));
         let ending = self.processes.iter().any(|process| !process.is_open());
         let slow = slow || ending || *clock == WallClock::SetBack;
         if slow { PEER_TIMEOUT * 3 } else { HEARTBEAT * 2 }
