@@ -3,6 +3,7 @@
 mod address;
 mod error;
 mod fields;
+mod keys;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +31,8 @@ pub use fields::ConfigPlace;
 /// The names of the fields are matched whatever their case. A `url` is `host:port`, with or without
 /// `tcp://` before it, or `ipc:///path`; an IPv6 address stands in brackets. `cluster` may be left
 /// out, and so may `public_key`, which either all servers have or none, and `info`, which is any
-/// JSON of the application's own.
+/// JSON of the application's own. While a server's key is replaced, its `public_key` is a list of
+/// the old key and the new one.
 ///
 /// ```
 /// use raft_cluster::{Config, Pid};
@@ -59,7 +61,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Member {
     url: String,
-    public_key: Option<PublicKey>,
+    public_keys: Vec<PublicKey>,
     info: Option<Value>,
 }
 
@@ -112,7 +114,8 @@ impl Config {
     }
 
     /// The key by which a server's peers know it, or `None` if no server has that pid, or none has
-    /// a key: the servers of one configuration either all have keys or none.
+    /// a key: the servers of one configuration either all have keys or none. It is the first of the
+    /// [`public_keys`](Self::public_keys).
     ///
     /// ```
     /// use raft_cluster::{Config, Pid};
@@ -125,12 +128,28 @@ impl Config {
     /// # Ok::<(), raft_cluster::ConfigError>(())
     /// ```
     pub fn public_key(&self, pid: Pid) -> Option<PublicKey> {
-        self.members.get(&pid)?.public_key
+        self.public_keys(pid).first().copied()
     }
 
-    /// temporary
+    /// The keys by which a server's peers know it: one, or while that is replaced the old one and
+    /// the new, in this order. None if no server has that pid, or none has a key.
+    ///
+    /// ```
+    /// use raft_cluster::{Config, Pid};
+    ///
+    /// let config: Config = r#"{"object": {"total": 1, "Servers": [
+    ///     {"mypid": 1, "url": "db-1:34465",
+    ///      "public_key": ["rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
+    ///                     "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"]}]}}"#
+    ///     .parse()?;
+    /// let [old, new] = *config.public_keys(Pid::new(1)) else { return Err("not two".into()) };
+    /// assert_eq!(config.public_key(Pid::new(1)), Some(old));
+    /// assert!(new.to_string().starts_with("Yne@"));
+    /// assert!(config.public_keys(Pid::new(2)).is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn public_keys(&self, pid: Pid) -> &[PublicKey] {
-        self.members.get(&pid).and_then(|member| member.public_key.as_ref()).map_or(&[], std::slice::from_ref)
+        self.members.get(&pid).map_or(&[], |member| &member.public_keys)
     }
 
     /// What the application has written beside a server's url, if it has: any JSON, such as the
@@ -206,23 +225,12 @@ impl Config {
         Ok(config)
     }
 
-    /// A server without a key among some that have one could not be heard by them.
-    fn refuse_half_of_the_keys(&self, place: ConfigPlace) -> Result<(), ConfigError> {
-        let has_none = |pid: &&Pid| self.public_key(**pid).is_none();
-        let without: Vec<_> = self.pids.iter().filter(has_none).copied().collect();
-        if without.is_empty() || without.len() == self.pids.len() {
-            return Ok(());
-        }
-        Err(ConfigError::MissingKeys { place, without })
-    }
-
     /// Adds the next server of the list.
     fn add(&mut self, server: &RawValue, place: ConfigPlace) -> Result<(), ConfigError> {
         let [pid, url, key, info] =
             fields(server, &["mypid", "url", "public_key", "info"], &place)?;
         let pid: Pid = pid.required("a whole number from 0 to 4294967295")?;
         let listed: String = url.required("a string, `host:port` or `ipc:///path`")?;
-        let key: Option<String> = key.optional("a string, the server's public key")?;
         let info: Option<Value> = info.optional("any JSON")?;
 
         if let Some(index) = self.pids.iter().position(|&other| other == pid) {
@@ -233,14 +241,8 @@ impl Config {
             Err(reason) => return Err(ConfigError::InvalidUrl { place, url: listed, reason }),
         };
         self.refuse_taken_address(&place, listed, &url)?;
-        let public_key = match key.map(|text| text.parse()).transpose() {
-            Ok(key) => key,
-            Err(reason) => return Err(ConfigError::InvalidKey { place, reason }),
-        };
-        let has_it = |member: &Member| public_key.is_some() && member.public_key == public_key;
-        if let Some((&first, _)) = self.members.iter().find(|(_, member)| has_it(member)) {
-            return Err(ConfigError::RepeatedKey { place, first });
-        }
+        let public_keys = keys::listed(key, &place)?;
+        self.refuse_taken_key(&place, &public_keys)?;
 
         self.pids.push(pid);
         self.warnings.extend(wrapped.map(|(listed, port)| ConfigWarning::WrappedPort {
@@ -249,7 +251,7 @@ impl Config {
             listed,
             port,
         }));
-        self.members.insert(pid, Member { url, public_key, info });
+        self.members.insert(pid, Member { url, public_keys, info });
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use raft_cluster::{
-    Config, ConfigError, KeyError, KeyFileError, Pid, PublicKey, SecretKey, Server,
+    Config, ConfigError, KeyError, KeyFileError, Pid, PublicKey, SecretKey, Server, StartError,
 };
 use support::keys::KeyedCluster;
 use support::{Cluster, Transport};
@@ -183,4 +183,23 @@ fn a_wrong_key_in_the_configuration_is_named() {
         r#"{"object": {"total": 1, "Servers": [{"mypid": 1, "url": "a:1", "public_key": 7}]}}"#;
     let error = text.parse::<Config>().unwrap_err().to_string();
     assert!(error.contains("`public_key` must be a string"), "{error}");
+}
+
+#[test]
+fn the_secret_of_either_listed_key_is_the_servers_own() {
+    let cluster = Cluster::new(1, Transport::Ipc);
+    let [old, new, other] = [0, 1, 2].map(|_| SecretKey::generate().unwrap());
+    let mut text: serde_json::Value = serde_json::from_str(&cluster.text).unwrap();
+    let listed = [&old, &new].map(|key| key.public_key().to_string());
+    text["object"]["Servers"][0]["public_key"] = listed.as_slice().into();
+    let config: Config = text.to_string().parse().unwrap();
+    let start = |key| Server::builder(&config, Pid::new(1)).secret_key(key).start().map(drop);
+
+    for own in [old, new] {
+        let started = start(own);
+        let usable = matches!(started, Ok(()) | Err(StartError::NoCurve { .. }));
+        assert!(usable, "{started:?}");
+    }
+    let error = start(other).unwrap_err();
+    assert!(matches!(error, StartError::WrongSecretKey { owner: None, .. }), "{error}");
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::str::Utf8Error;
@@ -170,19 +171,52 @@ pub enum ConfigError {
         /// The earlier one's url.
         first_url: String,
     },
+    /// A server lists no key, or more than the old one and the new.
+    #[error(
+        "{place}: field `public_key` lists {found} keys; it must list one, or the old one and the new"
+    )]
+    WrongNumberOfKeys {
+        /// Which server.
+        place: ConfigPlace,
+        /// How many keys it lists.
+        found: usize,
+    },
+    /// A server lists something else than a text as a key.
+    #[error("{place}: {} must be a string, a public key, not {found}", KeyField(Some(*.entry)))]
+    KeyNotAString {
+        /// Which server.
+        place: ConfigPlace,
+        /// Its place in the list of keys, counted from 1.
+        entry: usize,
+        /// What is there.
+        found: String,
+    },
     /// A server's public key is not one.
-    #[error("{place}: field `public_key`: {reason}")]
+    #[error("{place}: {}: {reason}", KeyField(*.entry))]
     InvalidKey {
         /// Which server.
         place: ConfigPlace,
+        /// Which of the server's two keys, counted from 1, or `None` if it has one.
+        entry: Option<usize>,
         /// What is wrong with it. Part of the message, and so not its source.
         reason: KeyError,
     },
+    /// A server lists its key twice, so that there is no new one.
+    #[error(
+        "{place}: field `public_key` lists the same key twice; list the old one and the new, or \
+         the one alone"
+    )]
+    SameKeyTwice {
+        /// Which server.
+        place: ConfigPlace,
+    },
     /// Two servers have the same public key, so that either could speak as the other.
-    #[error("{place}: field `public_key` is the key of pid {first}; each must have its own")]
+    #[error("{place}: {} is the key of pid {first}; each must have its own", KeyField(*.entry))]
     RepeatedKey {
         /// The later of the two.
         place: ConfigPlace,
+        /// Which of the later one's two keys, counted from 1, or `None` if it has one.
+        entry: Option<usize>,
         /// The earlier one.
         first: Pid,
     },
@@ -197,4 +231,16 @@ pub enum ConfigError {
         /// The servers without.
         without: Vec<Pid>,
     },
+}
+
+/// The field of a server's keys, or one entry of it, as messages name it.
+struct KeyField(Option<usize>);
+
+impl fmt::Display for KeyField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(entry) => write!(f, "entry {entry} of field `public_key`"),
+            None => f.write_str("field `public_key`"),
+        }
+    }
 }

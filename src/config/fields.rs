@@ -116,6 +116,7 @@ pub(super) fn fields<'a, const N: usize>(
 }
 
 /// One field of an object, there or not.
+#[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
     name: &'static str,
     place: &'a ConfigPlace,
@@ -197,7 +198,7 @@ fn pid_of(entry: &RawValue) -> Option<Pid> {
 }
 
 /// What a value is, in few words: a number or a string is itself.
-fn describe(json: &RawValue) -> String {
+pub(super) fn describe(json: &RawValue) -> String {
     match json.get() {
         text if text.starts_with('{') => "an object".to_owned(),
         text if text.starts_with('[') => "a list".to_owned(),
