@@ -37,6 +37,7 @@ struct Server {
     pid: Number,
     url: Url,
     key: Option<Key>,
+    info: Option<Info>,
     stray: Option<Scalar>,
 }
 
@@ -79,8 +80,20 @@ enum Brackets {
 
 #[derive(Arbitrary, Debug)]
 enum Key {
+    One(KeyText),
+    List(Vec<KeyText>),
+}
+
+#[derive(Arbitrary, Debug)]
+enum KeyText {
     Right([u8; 32]),
     Other(Scalar),
+}
+
+#[derive(Arbitrary, Debug)]
+enum Info {
+    Scalar(Scalar),
+    Object(Vec<(String, Scalar)>),
 }
 
 impl Draft {
@@ -132,19 +145,45 @@ impl Server {
         let mut server = Map::new();
         server.insert(case.of("mypid"), pid);
         server.insert(case.of("url"), self.url.value());
-        match &self.key {
-            None => {}
-            Some(Key::Right(bytes)) => {
-                server.insert(case.of("public_key"), z85(bytes).into());
-            }
-            Some(Key::Other(scalar)) => {
-                server.insert(case.of("public_key"), scalar.value());
-            }
+        if let Some(key) = &self.key {
+            server.insert(case.of("public_key"), key.value());
+        }
+        if let Some(info) = &self.info {
+            server.insert(case.of("info"), info.value());
         }
         if let Some(stray) = &self.stray {
             server.insert("MyPid".to_owned(), stray.value());
         }
         server.into()
+    }
+}
+
+impl Key {
+    fn value(&self) -> Value {
+        match self {
+            Self::One(key) => key.value(),
+            Self::List(keys) => keys.iter().map(KeyText::value).collect(),
+        }
+    }
+}
+
+impl KeyText {
+    fn value(&self) -> Value {
+        match self {
+            Self::Right(bytes) => z85(bytes).into(),
+            Self::Other(scalar) => scalar.value(),
+        }
+    }
+}
+
+impl Info {
+    fn value(&self) -> Value {
+        match self {
+            Self::Scalar(scalar) => scalar.value(),
+            Self::Object(fields) => {
+                fields.iter().map(|(name, value)| (name.clone(), value.value())).collect()
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod draft;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use std::{env, fs, process};
 use arbitrary::{Arbitrary, Unstructured};
 use draft::Draft;
 use libfuzzer_sys::fuzz_target;
-use raft_cluster::{Config, ConfigError};
+use raft_cluster::{Config, ConfigError, PublicKey};
 use serde_json::{Value, json};
 
 const NEARLY_RIGHT: u8 = 0;
@@ -62,10 +62,7 @@ fn check_config(config: &Config) {
         pids.iter().map(|pid| config.url(*pid).expect("each has a url")).collect();
     assert_eq!(urls.iter().collect::<BTreeSet<_>>().len(), urls.len(), "addresses are unique");
     urls.iter().for_each(|url| check_url(url));
-    let keys: Vec<String> =
-        pids.iter().filter_map(|pid| config.public_key(*pid)).map(|key| key.to_string()).collect();
-    assert!(keys.is_empty() || keys.len() == pids.len(), "all have keys or none");
-    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "keys are unique");
+    check_keys(config);
     assert!(config.cluster().is_none_or(|name| !name.trim().is_empty()), "a name says something");
     config.warnings().iter().for_each(|warning| assert!(!warning.to_string().is_empty()));
 
@@ -74,11 +71,29 @@ fn check_config(config: &Config) {
     assert!(again.warnings().is_empty(), "nothing is left to warn of");
 }
 
+/// All servers have one key or two, or none has any, and no key is there twice.
+fn check_keys(config: &Config) {
+    let lists: Vec<&[PublicKey]> =
+        config.pids().iter().map(|pid| config.public_keys(*pid)).collect();
+    let without = lists.iter().filter(|keys| keys.is_empty()).count();
+    assert!([0, lists.len()].contains(&without), "all have keys or none");
+    assert!(lists.iter().all(|keys| keys.len() <= 2), "nobody has more than an old and a new one");
+    let keys = lists.concat();
+    assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len(), "keys are unique");
+    for (pid, keys) in config.pids().iter().zip(lists) {
+        assert_eq!(config.public_key(*pid), keys.first().copied());
+    }
+}
+
 fn written(config: &Config) -> String {
     let servers = config.pids().iter().map(|pid| {
         let mut server = json!({"mypid": pid, "url": config.url(*pid)});
-        if let Some(key) = config.public_key(*pid) {
-            server["public_key"] = key.to_string().into();
+        let keys = config.public_keys(*pid);
+        if !keys.is_empty() {
+            server["public_key"] = keys.iter().map(PublicKey::to_string).collect();
+        }
+        if let Some(info) = config.info(*pid) {
+            server["info"] = info.clone();
         }
         server
     });
