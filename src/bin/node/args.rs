@@ -98,12 +98,18 @@ pub(crate) struct Keygen {
     #[command(flatten)]
     which: WhichKeys,
 
-    /// With `--all`: the configuration that gets the public keys.
+    /// With `--replace` or `--retire`: the server.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(conflicts_with_all = ["out", "all"])]
+    pid: Option<u32>,
+
+    /// The configuration that gets the public keys.
     #[arg(long, value_name = "FILE", default_value = "./config.json", conflicts_with = "out")]
     pub(crate) config: PathBuf,
 
-    /// With `--all`: where the secret keys go, as `server-1.key` and so on.
-    #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "out")]
+    /// With `--all` or `--replace`: where the secret keys go, as `server-1.key` and so on, or as
+    /// `server-1.new.key`.
+    #[arg(long, value_name = "DIR", default_value = ".", conflicts_with_all = ["out", "retire"])]
     pub(crate) out_dir: PathBuf,
 }
 
@@ -117,12 +123,37 @@ struct WhichKeys {
     /// Give every server of the configuration a key, and write the public ones into it.
     #[arg(long)]
     all: bool,
+
+    /// Give one server of a configuration with keys a new key, and write the public one into it,
+    /// beside the old one.
+    #[arg(long, requires = "pid")]
+    replace: bool,
+
+    /// Take the old key of one server out of the configuration, once the server uses the new one.
+    #[arg(long, requires = "pid")]
+    retire: bool,
+}
+
+/// What is to be done about keys.
+pub(crate) enum Task<'a> {
+    /// Make one, in this file.
+    One(&'a Path),
+    /// Make one for each server.
+    All,
+    /// Make a second one for this server.
+    Replace(Pid),
+    /// Take the first of two from this server.
+    Retire(Pid),
 }
 
 impl Keygen {
-    /// Where the one key goes, unless there is to be one for each server.
-    pub(crate) fn out(&self) -> Option<&Path> {
-        self.which.out.as_deref()
+    pub(crate) fn task(&self) -> Task<'_> {
+        match (&self.which.out, self.pid.map(Pid::new)) {
+            (Some(path), _) => Task::One(path),
+            (None, None) => Task::All,
+            (None, Some(pid)) if self.which.retire => Task::Retire(pid),
+            (None, Some(pid)) => Task::Replace(pid),
+        }
     }
 }
 
