@@ -173,7 +173,8 @@ pub enum ConfigError {
     },
     /// A server lists no key, or more than the old one and the new.
     #[error(
-        "{place}: field `public_key` lists {found} keys; it must list one, or the old one and the new"
+        "{place}: field `public_key` lists {found} keys; it must list one, or the old one and the \
+         new"
     )]
     WrongNumberOfKeys {
         /// Which server.

@@ -169,7 +169,7 @@ fn a_new_key_that_is_in_the_way_is_kept_and_stops_the_replacement() {
 fn no_secret_key_stays_where_the_configuration_cannot_be_replaced() {
     let cluster = equipped();
     let before = fs::read_to_string(cluster.config()).unwrap();
-    // The new text has no place beside the old one: the longest name that a file can have leaves none.
+    // The new text has a longer name than the old one, which has the longest that a file can have.
     let longest = format!("{}.json", "x".repeat(250));
     fs::rename(cluster.config(), cluster.path(&longest)).unwrap();
     let replace = ["keygen", "--pid", "2", "--replace", "--config", &longest];
