@@ -1,7 +1,8 @@
-//! Connects the servers of a fixed cluster with each other, over libzmq. It is the messaging
-//! *under* a Raft, not a Raft: it elects no leader and keeps no log.
+//! Connects the servers of a cluster with each other, over libzmq. It is the messaging *under* a Raft,
+//! not a Raft: it elects no leader and keeps no log.
 //!
-//! The cluster is a JSON file that lists every server's pid and url. Each server has an **outbox**
+//! The cluster is a JSON file that lists every server's pid and url, and may
+//! [change](Server::reconfigure) while the servers run. Each server has an **outbox**
 //! and an **inbox**, both crossbeam channels: what is put in the outbox goes to one peer or, as a
 //! broadcast, to all of them; what the peers send comes out of the inbox. Messages arrive in order
 //! and exactly once, whatever happens to the connections between the servers.

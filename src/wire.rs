@@ -8,7 +8,7 @@
 //! | 0 | 3 | `rcl`, the magic |
 //! | 3 | 1 | version, 2 |
 //! | 4 | 1 | kind: 0 heartbeat, 1 batch, 2 single, 3 goodbye |
-//! | 5 | 1 | flags: 1 acknowledgement wanted, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended, 32 question, 64 answer (of a single) |
+//! | 5 | 1 | flags: 1 acknowledgement wanted, 2 settled, 4 broadcast (of a single), 8 closed, 16 ended, 32 question, 64 answer (of a single), 128 goes on after a goodbye |
 //! | 6 | 2 | zero |
 //! | 8 | 8 | cluster: FNV-1a of its name, zero for none |
 //! | 16 | 4 | from, a pid |
@@ -71,7 +71,7 @@ const FLAG_CLOSED: u8 = 8;
 const FLAG_ENDED: u8 = 16;
 const FLAG_QUESTION: u8 = 32;
 const FLAG_ANSWER: u8 = 64;
-const UNUSED_FLAG: u8 = 128;
+const FLAG_RESUMED: u8 = 128;
 
 /// Flags that only a single has.
 const SINGLE_FLAGS: u8 = FLAG_BROADCAST | FLAG_QUESTION | FLAG_ANSWER;
@@ -152,7 +152,8 @@ fn flags(header: &Header) -> u8 {
         Intake::Closed => FLAG_CLOSED,
         Intake::Ended => FLAG_ENDED,
     };
-    wants_ack | settled | intake
+    let resumed = if header.resumed { FLAG_RESUMED } else { 0 };
+    wants_ack | settled | intake | resumed
 }
 
 fn broadcast_flag(to: Recipient) -> u8 {
@@ -182,7 +183,7 @@ pub(crate) fn decode(header: &[u8], body: Bytes) -> Result<Frame, DecodeError> {
     let kind = input.get_u8();
     let flags = input.get_u8();
     let zero = input.get_u16_le();
-    if flags & UNUSED_FLAG != 0 || zero != 0 {
+    if zero != 0 {
         return Err(DecodeError::Field("flags"));
     }
     decode_rest(input, kind, flags, body)
@@ -233,6 +234,7 @@ fn decode_rest(mut input: &[u8], kind: u8, flags: u8, body: Bytes) -> Result<Fra
         wants_ack: flags & FLAG_ACK_WANTED != 0,
         stamp,
         settled: flags & FLAG_SETTLED != 0,
+        resumed: flags & FLAG_RESUMED != 0,
         acknowledgement,
     };
     Ok(Frame { header, payload })

@@ -1,6 +1,8 @@
 //! Frames survive the way through bytes, and bytes that are no frame do no harm: nothing panics,
 //! and nothing is allocated for a length that a header only claims.
 
+mod golden;
+
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -136,7 +138,7 @@ prop_compose! {
         suspends in any::<u32>(),
         max_message in any::<u32>(),
         wants_ack in prop_oneof![Just(false), Just(true)],
-        settled in prop_oneof![Just(false), Just(true)],
+        (settled, resumed) in any::<(bool, bool)>(),
         stamp in any::<u32>(),
         acknowledgement in acknowledgement(),
     ) -> Header {
@@ -154,6 +156,7 @@ prop_compose! {
             wants_ack,
             stamp: Stamp::from_wire(stamp),
             settled,
+            resumed,
             acknowledgement,
         }
     }
@@ -371,6 +374,7 @@ fn any_header() -> Header {
         wants_ack: false,
         stamp: Stamp::ZERO,
         settled: false,
+        resumed: false,
         acknowledgement: Acknowledgement::NONE,
     }
 }
