@@ -51,6 +51,17 @@ impl KeyedCluster {
         })
     }
 
+    /// The configuration, but one server may have any of these keys.
+    pub fn config_with_list(&self, pid: u32, keys: &[PublicKey]) -> Config {
+        self.config(|listed, server| {
+            server["public_key"] = if listed == pid {
+                keys.iter().map(PublicKey::to_string).collect()
+            } else {
+                self.public(listed).to_string().into()
+            };
+        })
+    }
+
     /// The configuration with keys and another url of one server.
     pub fn config_with_url(&self, pid: u32, url: &str) -> Config {
         self.config(|listed, server| {
