@@ -41,6 +41,8 @@ pub(crate) struct Header {
     pub(crate) stamp: Stamp,
     /// Whether all that the sender sent is acknowledged, its goodbye too.
     pub(crate) settled: bool,
+    /// Whether the stream goes on although there was a goodbye in it.
+    pub(crate) resumed: bool,
     /// What the sender says about the other direction. The payload is only for the process of which
     /// it speaks.
     pub(crate) acknowledgement: Acknowledgement,

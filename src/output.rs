@@ -28,9 +28,9 @@ use crate::envelope::Pid;
 use crate::event::EventSink;
 use crate::feedback::{Feedback, News};
 use crate::idle::{Idle, IdleStrategy, sleep_precisely};
+use crate::input;
 use crate::lifecycle::{Lifecycle, Stage, Step};
 use crate::link::Room;
-use crate::input;
 use crate::output::intake::Taken;
 pub(crate) use crate::output::membership::Change;
 pub(crate) use crate::output::outbox::Outbox;
@@ -204,12 +204,13 @@ impl Output {
     /// What is told of one that is no peer any more is of no use.
     fn handle_feedback(&mut self, feedback: &Feedback, now: Duration) {
         let Some(peer) = self.setup.peers.get_mut(feedback.peer) else { return };
-        let handled = match &feedback.news {
-            News::Status(status) => peer.link.handle_status(status),
-            News::Proof(key) => Ok(peer.handle_proof(*key, now)),
-        };
-        if let Err(reason) = handled {
-            self.setup.refusals.note(reason, None);
+        match &feedback.news {
+            News::Proof(key) => peer.handle_proof(*key, now),
+            News::Status(status) => {
+                if let Err(reason) = peer.link.handle_status(status) {
+                    self.setup.refusals.note(reason, None);
+                }
+            }
         }
     }
 

@@ -176,11 +176,15 @@ impl PeerReceiver {
     /// Takes up the arrival at the front, if there is one.
     fn begin(&mut self) -> bool {
         let ends = self.link.ends();
-        let Some(arrival) = self.link.front() else { return false };
-        if arrival.missed > 0 {
-            add(&self.counters.missed, arrival.missed);
-            self.events.emit(Event::Missed { from: ends.peer, count: arrival.missed });
+        if self.link.front().is_none() {
+            return false;
         }
+        let missed = self.link.take_missed();
+        if missed > 0 {
+            add(&self.counters.missed, missed);
+            self.events.emit(Event::Missed { from: ends.peer, count: missed });
+        }
+        let Some(arrival) = self.link.front() else { return false };
         // Some may have entered before another process spoke for the peer for a while.
         let entered = self.link.entered();
         // Counted before they enter, so that who has received one finds it counted.

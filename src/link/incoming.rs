@@ -1,6 +1,7 @@
 //! The receiving half of a link.
 
 mod assembly;
+mod entry;
 mod membership;
 mod presence;
 mod stream;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::event::Rejection;
 use crate::frame::{Acknowledgement, Frame, Header, Incarnation, Intake, Payload, Silence, Stamp};
 pub(crate) use crate::link::incoming::presence::{Handled, Presence, Sighting};
-use crate::link::incoming::stream::{Arrival, Replaced, Stream, Taken, exceeds};
+use crate::link::incoming::stream::{Replaced, Stream, Taken, exceeds};
 use crate::link::{AckTiming, Ends, Limits, PeerStatus};
 
 /// How long an acknowledgement may wait for company.
@@ -30,8 +31,8 @@ const REMEMBERED: usize = 8;
 ///   Awaited ─────────────────────► Up ──────────────────────────► Left
 ///                                 │  ▲                             │
 ///          silent for the timeout │  │ any frame                   │ another
-///                                 ▼  │                             │ incarnation, or
-///                                 Down                             ▼ more after the goodbye
+///                                 ▼  │                             │ incarnation, or the
+///                                 Down                             ▼ goodbye is taken back
 ///                                                                  Up
 /// ```
 ///
@@ -197,12 +198,14 @@ impl Incoming {
         }
         stream.max_message = header.max_message;
         stream.settled = header.settled;
+        stream.resumed = stream.resumed.max(header.resumed.then_some(header.base));
         if news {
             self.tell(AckTiming::Delayed);
         }
         if header.wants_ack && matches!(payload, Payload::Heartbeat) {
             self.tell(AckTiming::Immediate);
         }
+        self.look_for_return(now);
     }
 
     /// Takes note of when the peer has heard this server, if it says so.
@@ -253,9 +256,7 @@ impl Incoming {
 
     fn take(&mut self, header: &Header, payload: Payload, now: Duration) -> Result<(), Rejection> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        let goes_on = !matches!(payload, Payload::Goodbye);
         match stream.take(header, payload, &self.limits) {
-            Taken::Whole if goes_on && self.presence == Presence::Left => self.come_back(now),
             Taken::Whole | Taken::NoRoom => {}
             Taken::Part if header.wants_ack => self.tell(AckTiming::Immediate),
             Taken::Part => self.acknowledge_by(now + ACKNOWLEDGE_WITHIN),
@@ -264,60 +265,6 @@ impl Incoming {
             Taken::TooLarge => return Err(Rejection::TooLarge(self.ends.peer)),
         }
         Ok(())
-    }
-
-    /// The next arrival to enter the inbox.
-    pub(crate) fn front(&self) -> Option<&Arrival> {
-        self.stream.as_ref()?.arrivals.front()
-    }
-
-    /// How many envelopes of the arrival at the front have entered the inbox.
-    pub(crate) fn entered(&self) -> usize {
-        self.stream.as_ref().map_or(0, |stream| stream.entered)
-    }
-
-    /// So many more envelopes of the arrival at the front have entered the inbox.
-    pub(crate) fn note_entered(&mut self, envelopes: usize) {
-        if let Some(stream) = &mut self.stream {
-            stream.entered += envelopes;
-        }
-    }
-
-    /// The arrival at the front has entered the inbox as a whole.
-    pub(crate) fn pop(&mut self, now: Duration) {
-        let half = self.limits.window / 2;
-        let Some(stream) = &mut self.stream else { return };
-        let Some(arrival) = stream.arrivals.pop_front() else { return };
-        stream.bytes -= arrival.bytes();
-        stream.entered = 0;
-        self.unacknowledged += arrival.bytes();
-        let room_again = stream.makes_room(self.limits.window);
-        let goes_on = !stream.arrivals.is_empty();
-        if matches!(arrival.payload, Payload::Goodbye) && self.presence != Presence::Left {
-            self.presence = Presence::Left;
-            self.sightings.push_back(Sighting::Left);
-            if goes_on {
-                self.come_back(now);
-            }
-        }
-        let due = self.unacknowledged >= half;
-        if due || room_again || arrival.wants_ack {
-            self.tell(AckTiming::Immediate);
-        } else {
-            self.acknowledge_by(now + ACKNOWLEDGE_WITHIN);
-        }
-    }
-
-    /// Takes nothing more from the peer: the inbox is closed. What has not entered it is turned
-    /// back.
-    pub(crate) fn close(&mut self) {
-        self.intake = Intake::Closed;
-        if let Some(stream) = &mut self.stream {
-            stream.clear();
-        }
-        // A peer that has left sends nothing more, and may have ended: nobody waits for the news.
-        let left = self.presence == Presence::Left;
-        self.tell(if left { AckTiming::Delayed } else { AckTiming::Immediate });
     }
 
     pub(crate) fn poll_sighting(&mut self) -> Option<Sighting> {

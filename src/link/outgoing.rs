@@ -44,6 +44,8 @@ pub(crate) struct Outgoing {
     unasked: usize,
     /// Nothing more will be pushed: the goodbye is queued, or was.
     goodbye_queued: bool,
+    /// Whether the stream goes on after a goodbye that was taken back.
+    resumed: bool,
     peer: Peer,
     ack_to_send: Acknowledgement,
     ack_timing: AckTiming,
@@ -76,6 +78,7 @@ impl Outgoing {
             epoch: Epoch::FIRST,
             unasked: 0,
             goodbye_queued: false,
+            resumed: false,
             peer: Peer::awaited(now),
             ack_to_send: Acknowledgement::NONE,
             ack_timing: AckTiming::Immediate,
@@ -177,6 +180,7 @@ impl Outgoing {
     pub(crate) fn say_goodbye(&mut self) {
         if !self.goodbye_queued {
             self.goodbye_queued = true;
+            self.resumed = false;
             self.queue.push_goodbye();
         }
     }

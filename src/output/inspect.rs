@@ -3,7 +3,7 @@
 #[cfg(test)]
 use std::time::Duration;
 
-use super::{Outbox, Output, Wait};
+use super::{Outbox, Output, Setup, Wait};
 #[cfg(test)]
 use crate::envelope::{Envelope, Pid};
 #[cfg(feature = "internals")]
@@ -15,7 +15,9 @@ impl Output {
     /// Whether what a turn waits for has come, but for the end of a channel.
     pub(crate) fn is_ready(&self, wait: Wait) -> bool {
         let filled = |outbox: &Outbox| outbox.source().is_some_and(|source| !source.is_empty());
-        !self.setup.feedback.is_empty() || wait.outbox && self.outboxes.iter().any(filled)
+        let Setup { feedback, new_outboxes, changes, .. } = &self.setup;
+        let told = !feedback.is_empty() || !new_outboxes.is_empty() || !changes.is_empty();
+        told || wait.outbox && self.outboxes.iter().any(filled)
     }
 
     /// The sending half of the link to each peer.
@@ -37,6 +39,13 @@ impl Output {
             }
         }
         acknowledged
+    }
+
+    /// Whether all that was put in the outboxes is taken.
+    #[cfg(test)]
+    pub(crate) fn is_drained(&self) -> bool {
+        let empty = |outbox: &Outbox| !outbox.has_deferred() && outbox.fill().0 == 0;
+        self.outboxes.iter().all(empty) && self.setup.new_outboxes.is_empty()
     }
 
     /// Whom the outbox waits for.

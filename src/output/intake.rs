@@ -126,7 +126,7 @@ impl Output {
     }
 
     /// Whether nothing waits that was taken from an outbox.
-    pub(crate) fn has_no_deferred(&self) -> bool {
+    pub(super) fn has_no_deferred(&self) -> bool {
         !self.outboxes.iter().any(Outbox::has_deferred)
     }
 

@@ -30,11 +30,7 @@ pub(super) enum Needed {
 }
 
 impl Outbox {
-    pub(crate) fn new(
-        envelopes: Receiver<Envelope>,
-        peer: Option<Pid>,
-        lane: LaneId,
-    ) -> Self {
+    pub(crate) fn new(envelopes: Receiver<Envelope>, peer: Option<Pid>, lane: LaneId) -> Self {
         let deferred = VecDeque::new();
         Self { envelopes, peer, lane, deferred, waits_for: None, has_ended: false }
     }

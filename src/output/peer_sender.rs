@@ -168,10 +168,16 @@ impl PeerSender {
         if self.stuck_at().is_some_and(|due| now >= due) {
             self.renew(now);
         }
+        let mut renewed = false;
         while let Some(frame) = self.link.poll_transmit(now) {
-            if self.outlet.send(frame).is_err() {
-                return self.renew(now);
+            if self.outlet.send(frame).is_ok() {
+                continue;
             }
+            // The new connection takes what there is to say. If not, it is tried again later.
+            if std::mem::replace(&mut renewed, true) {
+                return;
+            }
+            self.renew(now);
         }
     }
 

@@ -41,7 +41,8 @@ impl Changes {
 
 impl std::fmt::Display for Changes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let parts = [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)];
+        let parts =
+            [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)];
         let mut separator = "";
         for (what, pids) in parts.into_iter().filter(|(_, pids)| !pids.is_empty()) {
             write!(f, "{separator}{what} {}", list(pids))?;

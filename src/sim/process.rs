@@ -274,8 +274,8 @@ impl Process {
                 self.input.due = NEVER;
             }
         }
-        self.read_events(world);
         self.note_whole();
+        self.read_events(world);
         self.standings.check_silence(self.id);
         if ended && self.is_open() {
             self.standings.check_idle_end(self.id);

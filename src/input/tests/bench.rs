@@ -196,6 +196,7 @@ pub(super) fn header(sequence: u64) -> Header {
         wants_ack: false,
         stamp: Stamp::ZERO,
         settled: false,
+        resumed: false,
         // Of the receiver.
         acknowledgement: Acknowledgement { of: Incarnation::from_wire(7), ..Acknowledgement::NONE },
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Incoming, Presence, Sighting};
+use super::{Incoming, Presence, Sighting, Stream};
 use crate::link::AckTiming;
 
 impl Incoming {
@@ -28,8 +28,13 @@ impl Incoming {
         (self.one_way, self.absent) = (false, false);
     }
 
-    /// A peer that has left goes on: it had taken this server out of its list, and has it there again.
-    pub(super) fn come_back(&mut self, now: Duration) {
+    /// A peer that has left goes on where that is so: it had taken this server out of its list, and has it
+    /// there again.
+    pub(super) fn look_for_return(&mut self, now: Duration) {
+        let returned = |stream: &Stream| stream.resumed > stream.goodbye;
+        if self.presence != Presence::Left || !self.stream.as_ref().is_some_and(returned) {
+            return;
+        }
         self.presence = Presence::Up;
         self.announced = false;
         self.sightings.push_back(Sighting::Up);

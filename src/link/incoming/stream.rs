@@ -32,13 +32,18 @@ pub(super) struct Stream {
     suspended: Option<Assembly>,
     /// What the arrivals cost, in bytes.
     pub(super) bytes: usize,
-    /// How many envelopes of the first arrival have entered the inbox.
+    /// How many envelopes of the first arrival have entered the inbox, or of the next that is to come.
     pub(super) entered: usize,
     pub(super) received_ack: Acknowledgement,
     /// How long the last frame that asked for an acknowledgement was on its way, by two clocks.
     pub(super) delay: Stamp,
     pub(super) max_message: u32,
     pub(super) settled: bool,
+    /// The last payload before which the application was told of missed ones, and of how many.
+    told_missed: Option<(Sequence, u64)>,
+    /// Where the last goodbye was, and from where on the peer has said that it goes on after one.
+    pub(super) goodbye: Option<Sequence>,
+    pub(super) resumed: Option<Sequence>,
 }
 
 /// A payload that found no room.
@@ -113,6 +118,9 @@ impl Stream {
             delay: Stamp::ZERO,
             max_message: header.max_message,
             settled: header.settled,
+            told_missed: None,
+            goodbye: None,
+            resumed: None,
         }
     }
 
@@ -140,12 +148,24 @@ impl Stream {
         front.map_or(self.expected, |arrival| Position::start_of(arrival.sequence))
     }
 
+    /// How many were missed right before the first arrival, of those that were not told yet.
+    pub(super) fn take_missed(&mut self) -> u64 {
+        let Some(Arrival { sequence, missed, .. }) = self.arrivals.front() else { return 0 };
+        let told = self.told_missed.replace((*sequence, *missed));
+        let before = told.filter(|(told, _)| told == sequence).map_or(0, |(_, missed)| missed);
+        missed.saturating_sub(before)
+    }
+
     /// Nothing before this can still come.
     pub(super) fn skip_to(&mut self, base: Sequence) {
         if self.expected.sequence < base {
             self.expected = Position::start_of(base);
             self.assembly = None;
             self.suspended = None;
+            if self.arrivals.is_empty() {
+                // It was of one that was still to come again, and never will.
+                self.entered = 0;
+            }
         }
     }
 

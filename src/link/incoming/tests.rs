@@ -1,6 +1,7 @@
 //! The receiving half by itself, as scripts with times: how soon it answers what.
 
 mod fragments;
+mod membership;
 
 use bytes::Bytes;
 
@@ -50,6 +51,7 @@ fn header(incarnation: u64, sequence: u64) -> Header {
         wants_ack: false,
         stamp: Stamp::ZERO,
         settled: false,
+        resumed: false,
         // Of the receiver.
         acknowledgement: Acknowledgement { of: Incarnation::from_wire(7), ..Acknowledgement::NONE },
     }

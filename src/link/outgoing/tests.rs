@@ -3,6 +3,7 @@
 
 mod fragments;
 mod lanes;
+mod membership;
 
 use bytes::Bytes;
 

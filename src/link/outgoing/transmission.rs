@@ -98,6 +98,7 @@ impl Outgoing {
             wants_ack: false,
             stamp: Stamp::new(now),
             settled: self.is_settled(),
+            resumed: self.resumed,
             acknowledgement: Acknowledgement {
                 silence: heard.map_or(Silence::NEVER_HEARD, Silence::new),
                 ..self.ack_to_send

@@ -85,12 +85,6 @@ impl Application {
         self.taken + self.inbox.as_ref().map_or(0, Receiver::len)
     }
 
-    /// Whether all that it put in its outboxes is taken.
-    pub(super) fn is_drained(&self) -> bool {
-        let further = self.further.iter().all(|(.., outbox)| outbox.is_empty());
-        further && self.outbox.as_ref().is_none_or(Sender::is_empty)
-    }
-
     /// From now on it reads whatever comes, and does nothing else of itself.
     pub(in crate::sim) fn calm_down(&mut self, now: Duration) {
         self.reads_all = true;
@@ -187,6 +181,9 @@ impl Process {
 
     /// The application puts an envelope in the outbox, or keeps it until there is room.
     pub(in crate::sim) fn write(&mut self, world: &mut Surroundings<'_>, plan: &Plan) {
+        if self.is_relisting() {
+            return;
+        }
         let free = self.app.outbox.is_some() && self.app.unsent.is_none();
         if free && plan.lanes && world.rng.bool() {
             return self.write_aside(world, plan);

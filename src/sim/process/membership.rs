@@ -46,9 +46,9 @@ impl Process {
     pub(in crate::sim) fn relist(&mut self, calm: bool, now: Duration) {
         let due = |way: &&Way| way.unlisted.is_some_and(|until| calm || now >= until);
         let Some(peer) = self.ways.iter().find(due).map(|way| way.peer) else { return };
-        let drained = self.output.logic.as_ref().is_some_and(output::Output::has_no_deferred);
+        let drained = self.output.logic.as_ref().is_some_and(output::Output::is_drained);
         let runs = self.input.logic.is_some();
-        if self.amendment.is_none() && runs && drained && self.app.is_drained() {
+        if self.amendment.is_none() && runs && drained {
             self.amend(peer, Change::Relist, now);
         }
     }
@@ -90,6 +90,12 @@ impl Process {
         let counts = |way: &&Way| way.unlisted.is_none() || Some(way.peer) == also;
         let peers: Vec<_> = self.ways.iter().filter(counts).map(|way| way.peer).collect();
         self.counters.list(&peers);
+    }
+
+    /// Whether a peer is about to be listed again: until it is, nobody knows for whom a broadcast is.
+    pub(super) fn is_relisting(&self) -> bool {
+        let relists = |it: &Amendment| it.what == Change::Relist && !it.half_done;
+        self.amendment.as_ref().is_some_and(relists)
     }
 
     /// After a turn of the output thread: it goes by the change.

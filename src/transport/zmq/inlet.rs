@@ -112,7 +112,9 @@ impl Inlet for ZmqInlet {
         let body = self.receive_body(header.get_more())?;
         let frame = body.and_then(|body| wire::decode(&header, body));
         let speaker = match self.key {
-            Some(_) => header.gets("User-Id").map_or(Speaker::Unknown, |user| self.zap.speaker(user)),
+            Some(_) => {
+                header.gets("User-Id").map_or(Speaker::Unknown, |user| self.zap.speaker(user))
+            }
             None => Speaker::Unproven,
         };
         self.last = Some(header);

@@ -73,12 +73,7 @@ impl Lookups {
     }
 }
 
-fn run(
-    host: &str,
-    (peer, lookups): (Pid, u64),
-    requests: &Receiver<()>,
-    found: &Sender<Resolved>,
-) {
+fn run(host: &str, (peer, lookups): (Pid, u64), requests: &Receiver<()>, found: &Sender<Resolved>) {
     loop {
         let started = Instant::now();
         let addresses = addresses_of(host);

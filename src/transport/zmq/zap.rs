@@ -31,8 +31,7 @@ const SUCCESS: &str = "200";
 const FAILURE: &str = "400";
 
 /// What is told of the inlet: handshakes that broke the rules, and that it listens no more.
-const EVENTS: i32 =
-    SocketEvent::HANDSHAKE_FAILED_PROTOCOL as i32 | SocketEvent::CLOSED as i32;
+const EVENTS: i32 = SocketEvent::HANDSHAKE_FAILED_PROTOCOL as i32 | SocketEvent::CLOSED as i32;
 
 /// The handler of one inlet. It has to be driven again and again: libzmq keeps whoever asks
 /// waiting.
@@ -106,7 +105,8 @@ impl ZapHandler {
         if let Some(request) = self.requests.receive() {
             return self.answer(&request).map(Some);
         }
-        let failure = self.events.receive().filter(|event| kind(event) != Some(SocketEvent::CLOSED));
+        let failure =
+            self.events.receive().filter(|event| kind(event) != Some(SocketEvent::CLOSED));
         Ok(failure.map(|event| Outcome::Refused { reason: failure_reason(&event), address: None }))
     }
 
