@@ -72,7 +72,8 @@ pub enum Event {
         /// Why it was given up.
         reason: Reason,
     },
-    /// Something came in that this server refuses. At most a few of these come each second.
+    /// Something came in that this server refuses. At most a few of these come each second, and one that
+    /// goes on and on comes ever more rarely, but once in a minute.
     #[non_exhaustive]
     Rejected {
         /// Why it was refused.
