@@ -1,16 +1,16 @@
 //! One server: sends at random, audits what comes in, and tells its parent on stdout.
 
 use std::fs;
-use std::io::{self, BufRead, Write};
-use std::process::exit;
+use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
+use crossbeam_channel::{Receiver, Sender, select, tick};
 use raft_cluster::{Config, Envelope, Event, Mailbox, PeerState, Pid, Server};
 
 use crate::memory::{self, LARGEST};
-use crate::tally::{Kind, Role, Stamp, Tally};
+use crate::shared::process::{orders, tell};
+use crate::tally::{Kind, Order, Role, Stamp, Tally};
 use crate::{Result, SERVERS};
 
 /// How often the parent is told.
@@ -26,10 +26,9 @@ pub(crate) fn play(role: &Role) -> Result<()> {
     let bare = peak().unwrap_or(0);
     let (mailbox, server) = memory::bounded(Server::builder(&config, pid)).start()?;
     let Mailbox { outbox, inbox, .. } = mailbox;
-    let (finish, finishing) = bounded(0);
-    thread::spawn(move || obey(finish));
+    let orders = orders();
     let tally = thread::scope(|scope| {
-        let sending = scope.spawn(|| send(role, &config, outbox, &finishing, &server));
+        let sending = scope.spawn(|| send(role, &config, outbox, &orders, &server));
         let tally = Auditor::new(role, &server, bare).run(&inbox);
         sending.join().map_err(|_| "the sender panicked")??;
         tally
@@ -37,25 +36,12 @@ pub(crate) fn play(role: &Role) -> Result<()> {
     tell(&tally)
 }
 
-/// Waits for the parent's word.
-fn obey(finish: Sender<()>) {
-    let told = io::stdin().lock().read_line(&mut String::new());
-    if !matches!(told, Ok(1..)) {
-        // Nobody is left to work for.
-        exit(1);
-    }
-    drop(finish);
-    // The parent may still go.
-    let _ = io::stdin().lock().read_line(&mut String::new());
-    exit(1);
-}
-
 /// Sends bursts of messages, small and large, to one or to all, until it is to finish.
 fn send(
     role: &Role,
     config: &Config,
     outbox: Sender<Envelope>,
-    finishing: &Receiver<()>,
+    orders: &Receiver<Order>,
     server: &Server,
 ) -> Result<()> {
     let mut random = fastrand::Rng::with_seed(role.seed ^ u64::from(role.generation));
@@ -77,7 +63,7 @@ fn send(
             outbox.send(if all { Envelope::broadcast(msg) } else { single(msg) })?;
         }
         let pause = Duration::from_millis(random.u64(0..30));
-        if finishing.recv_timeout(pause).is_err_and(|error| error.is_disconnected()) {
+        if let Ok(Order::Finish) = orders.recv_timeout(pause) {
             break;
         }
     }
@@ -236,13 +222,6 @@ impl<'a> Auditor<'a> {
             self.tally.unbalanced += u64::from(peer.accepted != places);
         }
     }
-}
-
-/// Tells the parent.
-fn tell(tally: &Tally) -> Result<()> {
-    let mut line = serde_json::to_vec(tally)?;
-    line.push(b'\n');
-    Ok(io::stdout().write_all(&line)?)
 }
 
 /// The most memory that this process has held, in KiB, where the system says so.

@@ -1,12 +1,8 @@
 //! The processes, and what they tell.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fmt;
-use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -14,10 +10,11 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::memory::Bound;
 use crate::names::Names;
+use crate::shared::process::Process;
 use crate::support::addresses::free_addresses;
 use crate::support::dns::Dns;
 use crate::support::proxy::Proxy;
-use crate::tally::{Role, Tally};
+use crate::tally::{Order, Role, Tally};
 use crate::{REFRESH, Result, SERVERS};
 
 /// All servers, the proxy between them, and the DNS that knows some of them.
@@ -38,10 +35,7 @@ pub(crate) struct Crew<'a> {
 
 /// A running process.
 struct Member {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    /// Passes on what it tells.
-    reader: Option<JoinHandle<()>>,
+    process: Process,
     generation: u32,
 }
 
@@ -101,39 +95,24 @@ impl<'a> Crew<'a> {
         let generation = self.generations;
         let config = self.configs[server].clone();
         let role = Role { config, server, generation, seed: self.seed };
-        let mut child = Command::new(env::current_exe()?)
-            .args(["--role", &serde_json::to_string(&role)?])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdin = child.stdin.take();
-        let stdout = child.stdout.take().ok_or("a child has no stdout")?;
         let tell = self.tell.clone();
-        let reader = thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(std::result::Result::ok) {
-                // One that was killed may have been cut short.
-                let Ok(tally) = serde_json::from_str(&line) else { return };
-                let _ = tell.send(News { generation, server, tally });
-            }
-        });
-        self.members[server] = Some(Member { child, stdin, reader: Some(reader), generation });
+        let process = Process::start(&role, move |tally| {
+            let _ = tell.send(News { generation, server, tally });
+        })?;
+        self.members[server] = Some(Member { process, generation });
         Ok(())
     }
 
     pub(crate) fn signal(&self, server: usize, signal: Signal) -> Result<()> {
         if let Some(member) = &self.members[server] {
-            kill(nix::unistd::Pid::from_raw(member.child.id().try_into()?), signal)?;
+            kill(nix::unistd::Pid::from_raw(member.process.id().try_into()?), signal)?;
         }
         Ok(())
     }
 
     /// The end that no process can prepare for.
-    pub(crate) fn kill(&mut self, server: usize) -> Result<()> {
-        if let Some(mut member) = self.members[server].take() {
-            member.child.kill()?;
-            member.child.wait()?;
-        }
-        Ok(())
+    pub(crate) fn kill(&mut self, server: usize) {
+        self.members[server] = None;
     }
 
     /// Hears what the processes tell until then. One that has ended has failed.
@@ -146,7 +125,7 @@ impl<'a> Crew<'a> {
             }
         }
         for (server, member) in (1..).zip(self.members.iter_mut()) {
-            let ended = member.as_mut().map(|member| member.child.try_wait()).transpose()?;
+            let ended = member.as_mut().map(|member| member.process.ended()).transpose()?;
             if let Some(status) = ended.flatten() {
                 return Err(format!("server {server} has ended by itself: {status}").into());
             }
@@ -162,8 +141,7 @@ impl<'a> Crew<'a> {
     /// Lets all servers say a last word, and waits for them to end.
     pub(crate) fn finish(&mut self, deadline: Instant) -> Result<()> {
         for member in self.members.iter_mut().flatten() {
-            let stdin = member.stdin.as_mut().ok_or("a child has no stdin")?;
-            writeln!(stdin, "finish")?;
+            member.process.order(&Order::Finish)?;
         }
         let mut running: Vec<_> = (0..SERVERS).collect();
         while !running.is_empty() && Instant::now() < deadline {
@@ -171,14 +149,13 @@ impl<'a> Crew<'a> {
                 self.note(news);
             }
             running.retain(|server| {
-                let child = self.members[*server].as_mut().map(|member| &mut member.child);
-                matches!(child.map(Child::try_wait), Some(Ok(None)))
+                let member = self.members[*server].as_mut();
+                matches!(member.map(|member| member.process.ended()), Some(Ok(None)))
             });
         }
         for (server, member) in self.members.iter_mut().enumerate() {
-            let reader = member.as_mut().and_then(|member| member.reader.take());
-            if let Some(reader) = reader.filter(|_| !running.contains(&server)) {
-                reader.join().map_err(|_| "a reader panicked")?;
+            if let Some(member) = member.as_mut().filter(|_| !running.contains(&server)) {
+                member.process.hear_out()?;
             }
         }
         let rest: Vec<_> = self.news.try_iter().collect();
@@ -202,15 +179,6 @@ impl<'a> Crew<'a> {
             );
         }
         Audit { total, unheard, grown: self.grown, processes: self.generations }
-    }
-}
-
-impl Drop for Crew<'_> {
-    fn drop(&mut self) {
-        for server in 0..SERVERS {
-            // It may have ended by itself.
-            let _ = self.kill(server);
-        }
     }
 }
 

@@ -125,7 +125,7 @@ impl Faults {
             }
             95..100 if self.troubled.insert(from) => {
                 self.count("kills");
-                crew.kill(from)?;
+                crew.kill(from);
                 self.ends_within(0..7_000, End::Server(from));
             }
             _ => {}

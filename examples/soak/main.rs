@@ -14,6 +14,10 @@ mod faults;
 mod memory;
 mod names;
 mod tally;
+#[path = "../shared"]
+mod shared {
+    pub mod process;
+}
 #[path = "../../tests/support"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod support {

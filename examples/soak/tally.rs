@@ -18,6 +18,13 @@ pub(crate) struct Role {
     pub(crate) seed: u64,
 }
 
+/// What a child process is told later.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// To say a last word, and end.
+    Finish,
+}
+
 /// What a child process has counted since its start.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
