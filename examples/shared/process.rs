@@ -1,5 +1,5 @@
-//! Processes of this same program, each in a role of its own, and how they and their parent talk: each
-//! thing that is said is a line of JSON.
+//! Processes of this same program, each in a role of its own, and how they and their parent talk:
+//! each thing that is said is a line of JSON.
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
@@ -72,7 +72,8 @@ impl Drop for Process {
     }
 }
 
-/// What the parent orders, for a child process, which ends with its parent: nobody is left to work for.
+/// What the parent orders, for a child process, which ends with its parent: nobody is left to work
+/// for.
 pub(crate) fn orders<Order: DeserializeOwned + Send + 'static>() -> Receiver<Order> {
     let (pass_on, orders) = bounded(1);
     thread::spawn(move || {
