@@ -20,10 +20,11 @@ use std::sync::LazyLock;
 
 use process::{Finished, Process};
 use support::keys::can_use_keys;
+use support::waits::Watchdog;
 use support::{Cluster, Transport};
 
-const EXAMPLES: [&str; 6] =
-    ["hello", "chat", "request_reply", "worker_pool", "failover", "with_keys"];
+const EXAMPLES: [&str; 7] =
+    ["hello", "chat", "request_reply", "worker_pool", "failover", "with_keys", "rolling"];
 
 /// The folder of the examples.
 ///
@@ -241,4 +242,19 @@ fn with_keys_refuses_an_intruder_or_says_what_it_needs() {
         rest,
         ["rejected: a connection with a key that is not listed", "server 2 says: it is me"]
     );
+}
+
+#[test]
+fn rolling_replaces_every_server_and_loses_nothing() {
+    let _watchdog = Watchdog::of_this_test();
+    let process = Process::spawn(example("rolling").arg("--quick"));
+    // Each step has its own patience, and there are many.
+    let story = process.stdout.rest();
+    let finished = process.finish();
+    assert_eq!((finished.code, &finished.stderr[..]), (Some(0), &[][..]), "{story:#?}");
+    let keys = if raft_cluster::libzmq().curve { "with keys" } else { "without keys" };
+    assert!(story[0].contains(keys), "{story:#?}");
+    let last = story.last().unwrap();
+    assert!(last.starts_with("0 lost, 0 repeated, 0 reordered"), "{story:#?}");
+    assert!(last.ends_with(": clean"), "{story:#?}");
 }
