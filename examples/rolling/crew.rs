@@ -107,26 +107,28 @@ impl Crew {
             let config = self.listing.config();
             self.give_list(*pid, &Order::Reconfigure { config, key: None })?;
         }
-        self.until("all servers go by the new list", |crew| {
-            crew.of(pids).all(|member| member.lists_taken == member.lists_given)
-        })?;
-        Ok(self.of(pids).map(|member| member.took).max().unwrap_or_default())
+        self.lists_taken(pids)
     }
 
     /// Has a server change to the newest key that is listed for it.
     pub(crate) fn change_key(&mut self, pid: u32) -> Result<Duration> {
         let (config, key) = (self.listing.config(), self.listing.secret(pid));
         self.give_list(pid, &Order::Reconfigure { config, key })?;
-        self.until("a server goes by its new key", |crew| {
-            crew.of(&[pid]).all(|member| member.lists_taken == member.lists_given)
-        })?;
-        Ok(self.of(&[pid]).map(|member| member.took).max().unwrap_or_default())
+        self.lists_taken(&[pid])
     }
 
     fn give_list(&mut self, pid: u32, order: &Order) -> Result<()> {
         let member = self.member(pid)?;
         member.lists_given += 1;
         member.process.order(order)
+    }
+
+    /// Waits until these go by what they were given. Returns how long that took the slowest.
+    fn lists_taken(&mut self, pids: &[u32]) -> Result<Duration> {
+        self.until("all go by the list that they were given", |crew| {
+            crew.of(pids).all(|member| member.lists_taken == member.lists_given)
+        })?;
+        Ok(self.of(pids).map(|member| member.took).max().unwrap_or_default())
     }
 
     /// Waits until this server has heard all the others that run, and they have heard it.
@@ -239,10 +241,11 @@ impl Member {
     fn note(&mut self, news: News, now: Duration) {
         match news {
             News::Runs => self.runs_since = Some(now),
-            News::Heard(peer) => drop(self.heard.insert(peer)),
-            News::Left(peer) => drop(self.left.insert(peer)),
+            News::Heard(peer) => self.heard.extend([peer]),
+            News::Left(peer) => self.left.extend([peer]),
             News::Reconfigured(took) => {
-                (self.lists_taken, self.took) = (self.lists_taken + 1, took)
+                self.lists_taken += 1;
+                self.took = took;
             }
             News::Drained => self.drained = true,
             News::Ended(tally) => self.tally = Some(*tally),

@@ -94,7 +94,7 @@ impl Load {
 
     /// The library has told that this peer has not, or may not have, received it.
     pub(crate) fn note_returned(&self, peer: Pid, envelope: &Envelope) {
-        let number = envelope.msg_id.cast_unsigned();
+        let number = envelope.msg_id as u64;
         let mut outgo = self.outgo();
         let sent = outgo.sent_to(peer);
         match envelope.to {

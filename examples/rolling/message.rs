@@ -30,12 +30,12 @@ pub(crate) enum Way {
 impl Message {
     pub(crate) fn broadcast(number: u64, size: usize) -> Envelope {
         let message = Self { way: Way::Broadcast, number, broadcasts: number };
-        Envelope::broadcast(message.encode(size)).with_id(number.cast_signed())
+        Envelope::broadcast(message.encode(size)).with_id(number as i64)
     }
 
     pub(crate) fn single(to: Pid, number: u64, broadcasts: u64, size: usize) -> Envelope {
         let message = Self { way: Way::Single, number, broadcasts };
-        Envelope::to(to, message.encode(size)).with_id(number.cast_signed())
+        Envelope::to(to, message.encode(size)).with_id(number as i64)
     }
 
     fn encode(&self, size: usize) -> Bytes {

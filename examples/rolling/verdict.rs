@@ -145,14 +145,14 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\nserver  process   from     to      sent  returned  lost  received  repeated  \
+            "\nserver  process    from      to     sent  returned  lost  received  repeated  \
              reordered    apart"
         )?;
         for Row { pid, id, began, ended, counts } in &self.rows {
             let (began, ended) = (began.as_secs_f64(), ended.as_secs_f64());
-            writeln!(f, "{pid:>6}  {id:>7}  {began:>3.1} s  {ended:>4.1} s  {counts}")?;
+            writeln!(f, "{pid:>6}  {id:>7}  {began:>4.1} s  {ended:>4.1} s  {counts}")?;
         }
-        writeln!(f, "{:>6}  {:>7}  {:>5}  {:>6}  {}\n", "all", "", "", "", self.total)?;
+        writeln!(f, "{:>6}  {:>7}  {:>6}  {:>6}  {}\n", "all", "", "", "", self.total)?;
         for (reason, count) in &self.refused {
             writeln!(f, "refused, {count} times: {reason}")?;
         }
