@@ -338,3 +338,22 @@ fn public_keys_are_those_that_libzmq_derives() {
         assert_eq!(secret.public_key(), public);
     }
 }
+
+/// The largest frames of a fast line are as large as a part may be, and CURVE adds to that.
+#[test]
+fn messages_of_any_size_cross_with_keys() {
+    if !can_use_keys() {
+        return;
+    }
+    const MIB: usize = 1 << 20;
+    let keyed = KeyedCluster::new(2, Transport::Ipc);
+    let [(one, server), (two, _server_two)] = [1, 2].map(|pid| keyed.builder(pid).start().unwrap());
+    // Soon the line is known to be fast.
+    for round in 0..40 {
+        for bytes in [MIB - 1, MIB, MIB + 1, 3 * MIB] {
+            one.outbox.send(Envelope::to(TWO, vec![7; bytes])).unwrap();
+            assert_eq!(receive(&two).msg.len(), bytes, "round {round}");
+        }
+    }
+    assert_eq!(server.stats().peer(TWO).unwrap().resent, 0);
+}

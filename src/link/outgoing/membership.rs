@@ -18,7 +18,11 @@ impl Outgoing {
         self.say_goodbye();
         self.congestion.restart();
         let goodbye = if there { self.poll_transmit(now) } else { None };
-        let last_words = there.then(|| self.last_words(now));
+        let mut last_words = there.then(|| self.last_words(now));
+        if let Some(frame) = &mut last_words {
+            // The peer need not wait for anything more.
+            frame.header.settled = true;
+        }
         goodbye.into_iter().chain(last_words).collect()
     }
 

@@ -23,6 +23,10 @@ const LISTEN_BACKLOG: i32 = 1_024;
 /// How many messages libzmq reads ahead for each connection.
 const READ_AHEAD: i32 = 256;
 
+/// What CURVE adds to each part on its way, in bytes: the name of its command, a nonce, a box and the
+/// flags of the part. libzmq counts it, and cuts a connection on which more comes than may.
+const CURVE_OVERHEAD: usize = 8 + 8 + 16 + 1;
+
 /// How long a socket may take to let go of its address.
 const CLOSES_WITHIN: Duration = Duration::from_secs(2);
 
@@ -205,11 +209,13 @@ fn listener(
     set_common(&socket, url)?;
     socket.set_rcvhwm(READ_AHEAD)?;
     socket.set_backlog(LISTEN_BACKLOG)?;
-    socket.set_maxmsgsize(i64::try_from(max_part.max(HEADER_LEN)).unwrap_or(i64::MAX))?;
+    let mut max_message = max_part.max(HEADER_LEN);
     if let Some(keys) = keys {
         socket.set_curve_server(true)?;
         set_secret(&socket, &keys.secret)?;
+        max_message += CURVE_OVERHEAD;
     }
+    socket.set_maxmsgsize(i64::try_from(max_message).unwrap_or(i64::MAX))?;
     Ok(socket)
 }
 

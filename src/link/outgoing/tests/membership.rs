@@ -20,6 +20,7 @@ fn a_peer_that_is_retired_is_told_goodbye_and_what_it_has_not_acknowledged_comes
     assert_eq!(goodbye.header.position.sequence.to_wire(), 3);
     assert_eq!(last_words.payload, Payload::Heartbeat);
     assert_eq!(last_words.header.acknowledgement.intake, Intake::Ended);
+    assert!(last_words.header.settled, "the peer would wait for that before it ends");
     assert_eq!(dropped(&mut outgoing), [Reason::Removed; 2]);
     let stats = outgoing.stats(at(4));
     assert_eq!((stats.accepted, stats.dropped.removed), (4, 4));
