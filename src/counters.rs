@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use crossbeam_utils::atomic::AtomicCell;
 
@@ -42,12 +43,28 @@ pub(crate) struct PeerCounters {
     pub(crate) pid: Pid,
     /// What the sending side counts, which belongs together: who reads it sees all of one moment.
     /// Written by the output thread.
-    pub(crate) sending: AtomicCell<PeerStats>,
+    sending: AtomicCell<Sending>,
+    /// Bytes. Written by the output thread.
+    pub(crate) bytes_sent: AtomicU64,
+    /// When the peer was last heard, in microseconds, or [`NEVER`]. Written by the input thread.
+    heard_at: AtomicU64,
+    /// Bytes. Written by the input thread.
+    pub(crate) bytes_received: AtomicU64,
     /// Written by the input thread.
     pub(crate) received: AtomicU64,
     /// Written by the input thread.
     pub(crate) missed: AtomicU64,
 }
+
+/// What the output thread knew of a peer at a time.
+#[derive(Clone, Copy, Debug)]
+struct Sending {
+    stats: PeerStats,
+    at: Duration,
+}
+
+/// No time that a clock comes to.
+const NEVER: u64 = u64::MAX;
 
 impl Counters {
     pub(crate) fn new(peers: &[Pid]) -> Self {
@@ -77,7 +94,8 @@ impl Counters {
         let mut roster = self.roster.write().unwrap_or_else(PoisonError::into_inner);
         let Roster { peers, former } = &mut *roster;
         let gone = peers.iter().filter(|peer| !pids.contains(&peer.pid));
-        gone.for_each(|peer| former.add(&peer.snapshot()));
+        // No sum tells an age.
+        gone.for_each(|peer| former.add(&peer.snapshot(Duration::ZERO)));
         let counters = |pid: &Pid| {
             let known = peers.iter().find(|peer| peer.pid == *pid).cloned();
             known.unwrap_or_else(|| PeerCounters::new(*pid))
@@ -89,10 +107,11 @@ impl Counters {
         look(&self.roster.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn snapshot(&self) -> Stats {
+    /// All of it, as it is now by the server's clock.
+    pub(crate) fn snapshot(&self, now: Duration) -> Stats {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let peers_of = |roster: &Roster| -> (Vec<PeerStats>, Former) {
-            (roster.peers.iter().map(|peer| peer.snapshot()).collect(), roster.former)
+            (roster.peers.iter().map(|peer| peer.snapshot(now)).collect(), roster.former)
         };
         let (peers, former) = self.read(peers_of);
         Stats {
@@ -119,19 +138,44 @@ impl Former {
 
 impl PeerCounters {
     pub(crate) fn new(pid: Pid) -> Arc<Self> {
+        let stats = PeerStats { pid, ..PeerStats::default() };
         Arc::new(Self {
             pid,
-            sending: AtomicCell::new(PeerStats { pid, ..PeerStats::default() }),
+            sending: AtomicCell::new(Sending { stats, at: Duration::ZERO }),
+            bytes_sent: AtomicU64::new(0),
+            heard_at: AtomicU64::new(NEVER),
+            bytes_received: AtomicU64::new(0),
             received: AtomicU64::new(0),
             missed: AtomicU64::new(0),
         })
     }
 
-    pub(crate) fn snapshot(&self) -> PeerStats {
+    /// What the sending side counts, as of now.
+    pub(crate) fn publish(&self, stats: PeerStats, at: Duration) {
+        self.sending.store(Sending { stats, at });
+    }
+
+    /// The peer was heard.
+    pub(crate) fn hear(&self, at: Duration) {
+        let micros = u64::try_from(at.as_micros()).unwrap_or(NEVER);
+        self.heard_at.store(micros, Ordering::Relaxed);
+    }
+
+    /// All of it, as it is now by the server's clock: what tells an age goes on since it was written
+    /// down.
+    pub(crate) fn snapshot(&self, now: Duration) -> PeerStats {
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let Sending { stats, at } = self.sending.load();
+        let since = now.saturating_sub(at);
+        let heard_at = Some(load(&self.heard_at)).filter(|micros| *micros != NEVER);
         PeerStats {
-            received: self.received.load(Ordering::Relaxed),
-            missed: self.missed.load(Ordering::Relaxed),
-            ..self.sending.load()
+            last_heard: heard_at.map(|micros| now.saturating_sub(Duration::from_micros(micros))),
+            oldest_unacknowledged: stats.oldest_unacknowledged.map(|age| age + since),
+            bytes_sent: load(&self.bytes_sent),
+            bytes_received: load(&self.bytes_received),
+            received: load(&self.received),
+            missed: load(&self.missed),
+            ..stats
         }
     }
 }
@@ -140,4 +184,29 @@ impl PeerCounters {
 /// may claim to have given up any number of messages.
 pub(crate) fn add(number: &AtomicU64, more: u64) {
     number.store(number.load(Ordering::Relaxed).saturating_add(more), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn ages_go_on_after_they_were_written_down() {
+        let peer = PeerCounters::new(Pid::new(2));
+        let before = peer.snapshot(at(1_000));
+        assert_eq!((before.last_heard, before.oldest_unacknowledged), (None, None));
+        peer.hear(at(1_500));
+        let stats = PeerStats { oldest_unacknowledged: Some(at(100)), ..before };
+        peer.publish(stats, at(2_000));
+        let after = peer.snapshot(at(5_000));
+        assert_eq!(after.last_heard, Some(at(3_500)));
+        assert_eq!(after.oldest_unacknowledged, Some(at(3_100)));
+        let early = peer.snapshot(at(1_400));
+        assert_eq!(early.last_heard, Some(at(0)), "another thread may be ahead");
+        assert_eq!(early.oldest_unacknowledged, Some(at(100)));
+    }
 }

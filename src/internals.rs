@@ -138,6 +138,8 @@ pub struct Process {
     stop: Option<Sender<Infallible>>,
     events: Receiver<Event>,
     counters: Arc<Counters>,
+    /// When a thread took a turn last.
+    now: Duration,
     arrivals: Arrivals,
     /// By peer.
     departures: Vec<(Pid, Departures)>,
@@ -202,6 +204,7 @@ impl Process {
             stop: Some(stop),
             events,
             counters,
+            now,
             arrivals,
             departures,
             report: Vec::new(),
@@ -218,6 +221,7 @@ impl Process {
 
     /// Lets the output thread take a turn.
     pub fn output_turn(&mut self, now: Duration) -> Turn {
+        self.now = now;
         let Some(output) = &mut self.output else { return Turn::End };
         self.disconnected = false;
         self.output_wait = None;
@@ -236,6 +240,7 @@ impl Process {
 
     /// Lets the input thread take a turn.
     pub fn input_turn(&mut self, now: Duration) -> Turn {
+        self.now = now;
         let Some(input) = &mut self.input else { return Turn::End };
         if self.input_wait.take().is_some_and(|wait| !wait.room) {
             self.arrivals.take_wake_up();
@@ -324,9 +329,9 @@ impl Process {
         &self.events
     }
 
-    /// What was counted.
+    /// What was counted, at the time of the last turn.
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        self.counters.snapshot(self.now)
     }
 
     /// What was sent to each peer since this was called last.

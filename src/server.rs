@@ -159,7 +159,7 @@ impl Server {
         let input = name("input").spawn(move || input.run(clock, idle))?;
         let output = name("output").spawn(move || output.run(clock, idle))?;
         let (stop, threads) = (Some(stop), Some(Threads { output, input }));
-        let monitor = Monitor::new(pid, session, counters);
+        let monitor = Monitor::new(pid, session, counters, clock);
         let outboxes = Arc::new(outboxes);
         let server = Self { monitor, url, outboxes, questions, membership, events, stop, threads };
         Ok((mailbox, server))

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::envelope::Pid;
+use crate::session::Session;
 
 /// A snapshot of what a server has counted since its start, out of
 /// [`Server::stats`](crate::Server::stats).
@@ -52,14 +53,38 @@ pub struct PeerStats {
     pub pid: Pid,
     /// How the peer stands with this server.
     pub state: PeerState,
+    /// The process that speaks for the peer, or did last. None before one was heard.
+    pub session: Option<Session>,
+    /// How long ago anything was heard from that process, at the time of the snapshot. None before
+    /// that. A living peer is heard about once a [heartbeat](crate::Builder::heartbeat) at least.
+    pub last_heard: Option<Duration>,
+    /// The smoothed round trip, as TCP has it (RFC 6298, with a weight of 1/8 for each sample): from
+    /// when a frame is sent until its acknowledgement is there. None until there was one, and again
+    /// after the connection was replaced or another process has been heard.
+    ///
+    /// It includes both ways, with what waits there in buffers, and at the peer the time until the
+    /// messages of the frame are in its inbox: where that is full, this grows. Frames that were sent
+    /// again do not count. While messages are sent there is a sample every
+    /// [heartbeat](crate::Builder::heartbeat) at least; while none are, this stays as it was.
+    pub rtt: Option<Duration>,
     /// Taken from the outbox for this peer.
     pub accepted: u64,
     /// Waiting to be sent.
     pub queued: u64,
     /// Sent and not acknowledged.
     pub in_flight: u64,
-    /// Bytes of the window in use: what is queued and in flight.
+    /// How long ago the oldest of the messages that are queued or in flight was taken from its
+    /// outbox, at the time of the snapshot. None if there is no such message.
+    pub oldest_unacknowledged: Option<Duration>,
+    /// Bytes of the window in use: what is queued and in flight, and 128 for each frame.
     pub window_bytes: u64,
+    /// From how many such bytes on the peer holds outboxes up at the moment: the
+    /// [window](crate::Builder::window); but while the peer is up and more than that would only wait,
+    /// what the line carries.
+    ///
+    /// `window_bytes` may exceed it, up to the window, by what comes by outboxes that have had nothing
+    /// waiting; and an empty window takes one message of any size.
+    pub window_limit: u64,
     /// Handed to the network, each counted once however often it was resent.
     pub sent: u64,
     /// Entered the peer's inbox.
@@ -71,6 +96,12 @@ pub struct PeerStats {
     pub acknowledged_bytes: u64,
     /// Sent again, each time counted.
     pub resent: u64,
+    /// Bytes handed to the network for this peer: all frames with their headers, also heartbeats and
+    /// what was sent again. What libzmq, TCP and encryption add is not in it.
+    pub bytes_sent: u64,
+    /// Bytes of the frames that came in from this peer and were not [refused](crate::Rejection),
+    /// counted in the same way, also of those that came again.
+    pub bytes_received: u64,
     /// Given up, and reported.
     pub dropped: Dropped,
     /// Came from this peer for the inbox.

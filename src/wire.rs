@@ -93,6 +93,11 @@ pub(crate) enum DecodeError {
     Body,
 }
 
+/// How many bytes a frame has.
+pub(crate) fn frame_len(frame: &Frame) -> u64 {
+    (HEADER_LEN + frame.payload.len()) as u64
+}
+
 /// The header of a frame as bytes.
 pub(crate) fn encode_header(header: &Header, payload: &Payload) -> [u8; HEADER_LEN] {
     let of_batch = |envelopes| (KIND_BATCH, envelopes, 0, 0);

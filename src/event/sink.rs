@@ -127,6 +127,8 @@ fn message_bytes(event: &Event) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::envelope::{Envelope, Pid};
     use crate::event::Reason;
@@ -151,7 +153,7 @@ mod tests {
         for _ in 0..5 {
             sink.emit(undeliverable(400));
         }
-        assert_eq!((events.len(), counters.snapshot().events_missed), (2, 3));
+        assert_eq!((events.len(), counters.snapshot(Duration::ZERO).events_missed), (2, 3));
         // Others find room.
         channel.standings(1).emit(Event::Up(PEER));
         assert_eq!(events.len(), 3);
@@ -159,7 +161,7 @@ mod tests {
         events.recv().unwrap();
         sink.emit(undeliverable(400));
         sink.emit(undeliverable(400));
-        assert_eq!((events.len(), counters.snapshot().events_missed), (3, 4));
+        assert_eq!((events.len(), counters.snapshot(Duration::ZERO).events_missed), (3, 4));
     }
 
     #[test]
@@ -185,7 +187,7 @@ mod tests {
             assert!(events.len() > waiting && !sink.has_room(0));
             waiting = events.len();
         }
-        let missed = counters.snapshot().events_missed as usize;
+        let missed = counters.snapshot(Duration::ZERO).events_missed as usize;
         assert_eq!(waiting + missed, CAPACITY * sinks.len());
         // Who has taken them all gets as many again.
         assert_eq!(events.try_iter().count(), waiting);

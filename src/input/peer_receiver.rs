@@ -16,7 +16,7 @@ use crate::input::bounded_inbox::{BoundedInbox, Put};
 use crate::key::PublicKey;
 use crate::link::{Handled, Incoming, Presence, Sighting};
 use crate::session::Session;
-use crate::wire::Envelopes;
+use crate::wire::{self, Envelopes};
 #[cfg(test)]
 pub(crate) use snapshot::Snapshot;
 
@@ -111,9 +111,12 @@ impl PeerReceiver {
     }
 
     pub(crate) fn handle_frame(&mut self, frame: Frame, now: Duration) -> Result<(), Rejection> {
+        let bytes = wire::frame_len(&frame);
         if self.link.handle_frame(frame, now)? == Handled::Fresh {
             self.entering = None;
         }
+        self.counters.hear(self.link.heard_at());
+        add(&self.counters.bytes_received, bytes);
         Ok(())
     }
 

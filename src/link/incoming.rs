@@ -99,6 +99,11 @@ impl Incoming {
         self.stream.as_ref().map(|stream| stream.incarnation)
     }
 
+    /// When the peer was last heard; before that, when it began to be awaited.
+    pub(crate) fn heard_at(&self) -> Duration {
+        self.heard_at
+    }
+
     pub(crate) fn presence(&self) -> Presence {
         self.presence
     }

@@ -42,6 +42,8 @@ pub(crate) struct Outgoing {
     epoch: Epoch,
     /// What was sent since the peer was last asked for an acknowledgement, in bytes.
     unasked: usize,
+    /// When that was, or when it may as well have been.
+    asked_at: Duration,
     /// Nothing more will be pushed: the goodbye is queued, or was.
     goodbye_queued: bool,
     /// Whether the stream goes on after a goodbye that was taken back.
@@ -77,6 +79,7 @@ impl Outgoing {
             sharing: Sharing::default(),
             epoch: Epoch::FIRST,
             unasked: 0,
+            asked_at: now,
             goodbye_queued: false,
             resumed: false,
             peer: Peer::awaited(now),
@@ -111,14 +114,25 @@ impl Outgoing {
             return Room::Refuse(Reason::InboxClosed);
         }
         let reachable = self.is_reachable(now) && self.peer.presence != Presence::Down;
-        let alive = reachable && self.peer.presence == Presence::Up;
-        let full =
-            alive && self.queue.unacknowledged() >= self.backlog() && self.queue.is_waiting(lane);
+        let full = self.is_alive(now)
+            && self.queue.unacknowledged() >= self.backlog()
+            && self.queue.is_waiting(lane);
         match reachable {
             _ if !full && self.fits(bytes, self.limits.window) => Room::Yes,
             true => Room::Wait,
             false => Room::Refuse(Reason::PeerDown),
         }
+    }
+
+    /// Whether the peer is heard and hears this server.
+    fn is_alive(&self, now: Duration) -> bool {
+        self.peer.presence == Presence::Up && self.is_reachable(now)
+    }
+
+    /// How much may be unacknowledged before something has to wait, in bytes.
+    fn window_limit(&self, now: Duration) -> usize {
+        let window = self.limits.window;
+        if self.is_alive(now) { self.backlog().min(window) } else { window }
     }
 
     /// From how much on a living peer takes nothing more, in bytes, if that is more than what is on
@@ -137,28 +151,40 @@ impl Outgoing {
     /// Accepts a payload that has come by one of the outboxes. It is kept until it is acknowledged or
     /// comes out of [`poll_dropped`](Self::poll_dropped). What is for one process only is for that of
     /// `bound_to`.
-    pub(crate) fn push(&mut self, payload: Payload, lane: LaneId, bound_to: Option<Incarnation>) {
+    pub(crate) fn push(
+        &mut self,
+        payload: Payload,
+        lane: LaneId,
+        bound_to: Option<Incarnation>,
+        now: Duration,
+    ) {
         debug_assert!(!self.goodbye_queued);
         self.queue.counts.accept(&payload);
         if payload.largest() <= self.peer.max_message {
-            return self.queue_up(payload, lane, bound_to);
+            return self.queue_up(payload, lane, bound_to, now);
         }
         for Run { payload, meets: exceeds } in runs_by_size(payload, self.peer.max_message) {
             if exceeds {
                 self.queue.miss(GivenUp { payload, reason: Reason::TooLarge, bound_to });
             } else {
-                self.queue_up(payload, lane, bound_to);
+                self.queue_up(payload, lane, bound_to, now);
             }
         }
     }
 
-    fn queue_up(&mut self, payload: Payload, lane: LaneId, bound_to: Option<Incarnation>) {
+    fn queue_up(
+        &mut self,
+        payload: Payload,
+        lane: LaneId,
+        bound_to: Option<Incarnation>,
+        now: Duration,
+    ) {
         // What takes no longer than a batch may come in between the frames of a larger message.
         let short = payload.len() <= self.congestion.max_batch().min(MAX_INTERJECTION);
         if self.queue.is_filled_by_others(lane, payload.len()) {
             self.sharing.note();
         }
-        self.queue.push(payload, lane, bound_to, short);
+        self.queue.push(payload, lane, bound_to, short, now);
     }
 
     /// Accepts a payload that is not going to be sent.
@@ -197,6 +223,7 @@ impl Outgoing {
         self.confirmed += pause;
         self.up_since += pause;
         self.probe.handle_pause(pause);
+        self.congestion.forget_sample();
     }
 
     /// Takes what the receiving half of the other direction has learnt of the peer.
@@ -270,7 +297,7 @@ impl Outgoing {
 
     fn go_back(&mut self) {
         self.queue.go_back();
-        self.congestion.on_retransmit();
+        self.congestion.forget_sample();
         self.unasked = 0;
         self.epoch = self.epoch.next();
     }

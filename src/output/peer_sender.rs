@@ -1,20 +1,21 @@
 //! One peer, as the output thread sees it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::asker::Questions;
-use crate::counters::PeerCounters;
+use crate::counters::{PeerCounters, add};
 use crate::envelope::{Envelope, Pid};
 use crate::event::{Event, EventSink, Reason};
-use crate::frame::{Incarnation, Payload};
+use crate::frame::{Frame, Incarnation, Payload};
 use crate::key::{Keyring, PublicKey};
 use crate::link::{Ends, GivenUp, LaneId, Outgoing, Room};
 use crate::output::stall::{Change, Stall};
 use crate::report::PeerReport;
 use crate::stats::PeerStats;
 use crate::transport::{Outlet, Resolved};
-use crate::wire::{Envelopes, Run, runs_by_delivery};
+use crate::wire::{self, Envelopes, Run, runs_by_delivery};
 
 /// How long the last words may still be sent, at most: the peer is there, so it takes no time.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -60,7 +61,7 @@ impl PeerSender {
     ) {
         let there = self.link.has_listener(now);
         if !payload.is_bound() || there && room == Room::Yes {
-            return self.push_waiting(payload, lane, bound_to, room);
+            return self.push_waiting(payload, lane, bound_to, room, now);
         }
         let reason = match room {
             Room::Refuse(reason) => reason,
@@ -71,7 +72,7 @@ impl PeerSender {
             if meets {
                 self.link.refuse(GivenUp { payload, reason, bound_to });
             } else {
-                self.push_waiting(payload, lane, bound_to, room);
+                self.push_waiting(payload, lane, bound_to, room, now);
             }
         }
     }
@@ -83,10 +84,11 @@ impl PeerSender {
         lane: LaneId,
         bound_to: Option<Incarnation>,
         room: Room,
+        now: Duration,
     ) {
         match room {
             Room::Refuse(reason) => self.link.refuse(GivenUp { payload, reason, bound_to }),
-            Room::Yes | Room::Wait => self.link.push(payload, lane, bound_to),
+            Room::Yes | Room::Wait => self.link.push(payload, lane, bound_to, now),
         }
     }
 
@@ -110,7 +112,7 @@ impl PeerSender {
     /// Shows what is counted.
     pub(crate) fn publish(&self, now: Duration) {
         let stats = PeerStats { blocked: self.stall.blocked(now), ..self.link.stats(now) };
-        self.counters.sending.store(stats);
+        self.counters.publish(stats, now);
     }
 
     /// Its events have their share among those of so many.
@@ -156,7 +158,7 @@ impl PeerSender {
         let goodbye = self.link.retire(now);
         let linger = if goodbye.is_empty() { Duration::ZERO } else { LAST_WORDS };
         // They only spare the peer a wait.
-        goodbye.into_iter().for_each(|frame| drop(self.outlet.send(frame)));
+        goodbye.into_iter().for_each(|frame| drop(self.send(frame)));
         self.publish(now);
         self.report(events);
         self.outlet.close(linger);
@@ -170,7 +172,7 @@ impl PeerSender {
         }
         let mut renewed = false;
         while let Some(frame) = self.link.poll_transmit(now) {
-            if self.outlet.send(frame).is_ok() {
+            if self.send(frame).is_ok() {
                 continue;
             }
             // The new connection takes what there is to say. If not, it is tried again later.
@@ -179,6 +181,14 @@ impl PeerSender {
             }
             self.renew(now);
         }
+    }
+
+    /// Hands a frame over, which may get lost.
+    fn send(&mut self, frame: Frame) -> io::Result<()> {
+        let bytes = wire::frame_len(&frame);
+        self.outlet.send(frame)?;
+        add(&self.counters.bytes_sent, bytes);
+        Ok(())
     }
 
     fn renew(&mut self, now: Duration) {
@@ -231,7 +241,8 @@ impl PeerSender {
         let heard = self.link.has_listener(now);
         if heard && !self.link.is_finished() {
             // The last words only spare the peer a wait; nobody is left to hear that they failed.
-            let _ = self.outlet.send(self.link.last_words(now));
+            let last_words = self.link.last_words(now);
+            let _ = self.send(last_words);
         }
         self.outlet.close(if heard { LAST_WORDS } else { Duration::ZERO });
         let envelopes = |(payload, bound_to)| returned(ends, payload, bound_to);

@@ -87,7 +87,9 @@ impl Workshop {
         let link = Outgoing::new(self.plan.ends(peer), self.plan.limits, now);
         let (standings, patience) = (self.channel.standings(peers), self.plan.limits.heartbeat);
         let (questions, counters) = (Arc::clone(&self.questions), self.counters_of(peer));
-        PeerSender::new(link, outlet, standings, questions, counters, patience)
+        let sender = PeerSender::new(link, outlet, standings, questions, counters, patience);
+        sender.publish(now);
+        sender
     }
 
     /// The receiving half from a peer, one of so many.

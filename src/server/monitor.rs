@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::envelope::Pid;
 use crate::session::Session;
@@ -9,7 +10,8 @@ use crate::stats::{PeerStats, Stats};
 
 /// Looks at a [`Server`](crate::Server) from any thread: see [`Server::monitor`](crate::Server::monitor).
 ///
-/// It keeps nothing alive. Once the server has ended, it tells the last counts.
+/// It keeps nothing alive. Once the server has ended, it tells the last counts; what tells an age
+/// goes on.
 ///
 /// ```
 /// use std::thread;
@@ -32,11 +34,12 @@ pub struct Monitor {
     pid: Pid,
     session: Session,
     counters: Arc<Counters>,
+    clock: Clock,
 }
 
 impl Monitor {
-    pub(super) fn new(pid: Pid, session: Session, counters: Arc<Counters>) -> Self {
-        Self { pid, session, counters }
+    pub(super) fn new(pid: Pid, session: Session, counters: Arc<Counters>, clock: Clock) -> Self {
+        Self { pid, session, counters, clock }
     }
 
     pub(super) fn has_peer(&self, pid: Pid) -> bool {
@@ -60,11 +63,11 @@ impl Monitor {
 
     /// What the server has counted so far.
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        self.counters.snapshot(self.clock.now())
     }
 
     /// What it has counted for one peer so far, if it is one. Unlike [`stats`](Self::stats) this takes no memory.
     pub fn stats_of(&self, pid: Pid) -> Option<PeerStats> {
-        Some(self.counters.of(pid)?.snapshot())
+        Some(self.counters.of(pid)?.snapshot(self.clock.now()))
     }
 }

@@ -173,6 +173,9 @@ impl Audit {
         let places = stats.acknowledged + stats.dropped.total() + stats.queued + stats.in_flight;
         assert_eq!(stats.accepted, places, "{from} to {to}: something is nowhere: {stats:?}");
         assert_eq!(stats.dropped, stream.dropped, "{from} to {to}: dropped");
+        let unacknowledged = stats.queued + stats.in_flight > 0;
+        let told = stats.oldest_unacknowledged.is_some();
+        assert_eq!(told, unacknowledged, "{from} to {to}: oldest {stats:?}");
         let put = (stream.entries.len() - stream.first) as u64;
         assert!(stats.accepted <= put, "{from} to {to}: accepted {stats:?} of {put}");
         let waiting = put - stats.accepted;

@@ -196,7 +196,7 @@ impl Process {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        self.counters.snapshot(self.ran_at)
     }
 
     pub(super) fn peers(&self) -> impl Iterator<Item = Pid> + '_ {

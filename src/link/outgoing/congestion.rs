@@ -48,8 +48,9 @@ pub(super) struct CongestionWindow {
     drains: bool,
     /// Whether the way is shared with an outbox that needs little of it.
     shared: bool,
-    /// The smoothed round trip.
+    /// The smoothed round trip; and that of frames that were sent once only, for who wants to know.
     srtt: Option<Duration>,
+    rtt: Option<Duration>,
     rate: MaxRate,
     /// How much was ever acknowledged, in bytes.
     delivered: u64,
@@ -61,6 +62,8 @@ pub(super) struct CongestionWindow {
 struct Sample {
     /// Where the frame begins.
     position: Position,
+    /// Whether it was sent before: nobody can tell which of the two is acknowledged.
+    again: bool,
     at: Duration,
     /// How much was on its way, and how much had been acknowledged, in bytes.
     used: usize,
@@ -107,6 +110,7 @@ impl CongestionWindow {
             drains: false,
             shared: false,
             srtt: None,
+            rtt: None,
             rate: MaxRate::default(),
             delivered: 0,
             sample: None,
@@ -155,10 +159,24 @@ impl CongestionWindow {
         self.srtt.unwrap_or(FIRST_RTT).max(FIRST_RTT / 3) * 3
     }
 
+    /// The smoothed round trip of frames that were sent once only.
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
     /// The peer is asked to acknowledge the frame that begins here, while so much is on its way.
     pub(super) fn on_send(&mut self, position: Position, used: usize, now: Duration) {
-        let delivered = self.delivered;
-        self.sample.get_or_insert(Sample { position, at: now, used, delivered });
+        self.begin(Sample { position, again: false, at: now, used, delivered: self.delivered });
+    }
+
+    /// The same of a frame that was sent before.
+    pub(super) fn on_resend(&mut self, position: Position, used: usize, now: Duration) {
+        self.begin(Sample { position, again: true, at: now, used, delivered: self.delivered });
+    }
+
+    /// One at a time is measured.
+    fn begin(&mut self, sample: Sample) {
+        self.sample.get_or_insert(sample);
     }
 
     /// So many more bytes are acknowledged, by this.
@@ -209,7 +227,10 @@ impl CongestionWindow {
     }
 
     fn measure(&mut self, sample: &Sample, enough: bool, took: Duration) {
-        self.srtt = Some(self.srtt.map_or(took, |srtt| (srtt * 7 + took) / 8));
+        self.srtt = Some(smoothed(self.srtt, took));
+        if !sample.again {
+            self.rtt = Some(smoothed(self.rtt, took));
+        }
         let delivered = u128::from(self.delivered - sample.delivered);
         let rate = delivered * 1_000_000 / took.as_micros().max(1);
         self.rate.take(u64::try_from(rate).unwrap_or(u64::MAX), enough);
@@ -238,8 +259,9 @@ impl CongestionWindow {
         frame.saturating_mul(3).min(self.maximum)
     }
 
-    /// The sample is sent again: nobody can tell which of the two is going to be acknowledged.
-    pub(super) fn on_retransmit(&mut self) {
+    /// The sample is sent again, and nobody can tell which of the two is going to be acknowledged; or
+    /// nobody knows how long it takes.
+    pub(super) fn forget_sample(&mut self) {
         self.sample = None;
     }
 
@@ -247,6 +269,11 @@ impl CongestionWindow {
     pub(super) fn restart(&mut self) {
         *self = Self { delivered: self.delivered, ..Self::new(self.frames, self.maximum) };
     }
+}
+
+/// The smoothed round trip after a further one, as in RFC 6298.
+fn smoothed(before: Option<Duration>, took: Duration) -> Duration {
+    before.map_or(took, |before| (before * 7 + took) / 8)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Outgoing;
 use crate::frame::{Frame, Incarnation, Intake, Payload};
 use crate::link::Presence;
+use crate::session::Session;
 use crate::stats::{PeerState, PeerStats};
 
 impl Outgoing {
@@ -51,7 +52,15 @@ impl Outgoing {
 
     /// How the peer stands, and all that was counted for it.
     pub(crate) fn stats(&self, now: Duration) -> PeerStats {
-        PeerStats { pid: self.ends.peer, state: self.state(now), ..self.queue.stats() }
+        PeerStats {
+            pid: self.ends.peer,
+            state: self.state(now),
+            session: self.speaker().map(Session::of),
+            rtt: self.congestion.rtt(),
+            oldest_unacknowledged: self.queue.oldest().map(|since| now.saturating_sub(since)),
+            window_limit: self.window_limit(now) as u64,
+            ..self.queue.stats()
+        }
     }
 
     /// Whether the peer is heard, and has not left.

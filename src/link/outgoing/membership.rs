@@ -39,7 +39,8 @@ impl Outgoing {
         (self.sharing, self.probe) = (Sharing::default(), Probe::default());
         self.ack_to_send = Acknowledgement::NONE;
         self.ack_timing = AckTiming::Immediate;
-        (self.last_sent, self.confirmed, self.up_since) = (None, now, now);
+        self.last_sent = None;
+        (self.confirmed, self.up_since, self.asked_at) = (now, now, now);
         self.go_back();
     }
 }

@@ -1,6 +1,7 @@
 //! What was accepted for a peer and is not settled yet.
 
 mod acknowledgement;
+mod ages;
 mod fairness;
 mod insertion;
 mod suspension;
@@ -8,6 +9,7 @@ mod withdrawal;
 
 use std::collections::VecDeque;
 use std::mem;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,6 +17,7 @@ use crate::envelope::Delivery;
 use crate::event::Reason;
 use crate::frame::{Incarnation, Payload, Position, Sequence};
 use crate::link::FRAME_OVERHEAD;
+use crate::link::outgoing::send_queue::ages::Ages;
 pub(crate) use crate::link::outgoing::send_queue::fairness::{LEFTOVERS, LaneId};
 use crate::link::outgoing::send_queue::fairness::{Lanes, Tag};
 use crate::stats::{Dropped, PeerStats};
@@ -52,6 +55,7 @@ pub(super) struct SendQueue {
     /// What was acknowledged, and is to be told.
     receipts: VecDeque<Payload>,
     lanes: Lanes,
+    ages: Ages,
     /// What was acknowledged, for whoever looks at it.
     #[cfg(test)]
     acknowledged: Vec<Payload>,
@@ -85,6 +89,8 @@ struct Queued {
     /// The process that the envelopes are for which are for one only, if there are any.
     bound_to: Option<Incarnation>,
     tag: Tag,
+    /// When it was accepted.
+    since: Duration,
     /// Whether a message may be broken off for it.
     short: bool,
     /// The part of the payload that has this place in the stream, in bytes: all of it, unless it was
@@ -98,8 +104,8 @@ struct Queued {
 impl Queued {
     fn new(payload: Payload, missed: u64, bound_to: Option<Incarnation>, tag: Tag) -> Self {
         let bound_to = bound_to.filter(|_| payload.is_bound());
-        let end = payload.len();
-        Self { payload, missed, bound_to, tag, short: false, start: 0, end, counted: false }
+        let (since, end) = (Duration::ZERO, payload.len());
+        Self { payload, missed, bound_to, tag, since, short: false, start: 0, end, counted: false }
     }
 
     fn len(&self) -> usize {
@@ -202,6 +208,7 @@ impl SendQueue {
             dropped: VecDeque::new(),
             receipts: VecDeque::new(),
             lanes: Lanes::default(),
+            ages: Ages::default(),
             #[cfg(test)]
             acknowledged: Vec::new(),
             counts: Counts::default(),
@@ -277,14 +284,6 @@ impl SendQueue {
     /// How many payloads were ever begun to be sent.
     fn begun(&self) -> usize {
         self.sent.index + usize::from(self.sent.offset > 0)
-    }
-
-    /// Forgets which outbox each payload has come by, and what there was before.
-    #[cfg(test)]
-    pub(super) fn forget_history(&mut self) {
-        self.lanes = Lanes::default();
-        self.payloads.iter_mut().for_each(|queued| queued.tag = Tag::default());
-        self.acknowledged.clear();
     }
 
     /// What was acknowledged since the last time, in order.

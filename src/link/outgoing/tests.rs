@@ -4,6 +4,7 @@
 mod fragments;
 mod lanes;
 mod membership;
+mod sight;
 
 use bytes::Bytes;
 
@@ -82,8 +83,8 @@ fn sent(outgoing: &mut Outgoing, millis: u64) -> Vec<u64> {
 #[test]
 fn an_acknowledgement_of_what_was_never_sent_is_refused_and_changes_nothing() {
     let mut outgoing = outgoing();
-    outgoing.push(batch(), 0, None);
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
+    outgoing.push(batch(), 0, None, at(0));
     assert_eq!(outgoing.handle_status(&heard(1, 1)), Ok(()));
     // Both are queued, and neither is sent.
     let refused = Err(Rejection::FalseAcknowledgement(Pid::new(2)));
@@ -100,8 +101,8 @@ fn an_acknowledgement_of_what_was_never_sent_is_refused_and_changes_nothing() {
 fn a_gap_is_answered_once_for_each_epoch() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    outgoing.push(batch(), 0, None);
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
+    outgoing.push(batch(), 0, None, at(0));
     assert_eq!(sent(&mut outgoing, 2), [1, 2]);
     let mut gap = heard(3, 1);
     gap.received_ack.nack = Some(outgoing.epoch);
@@ -116,7 +117,7 @@ fn a_peer_that_does_not_confirm_holds_nobody_up_after_the_timeout() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
     while outgoing.room(100, 0, at(2)) == Room::Yes {
-        outgoing.push(batch(), 0, None);
+        outgoing.push(batch(), 0, None, at(0));
     }
     assert_eq!(outgoing.stats(at(2)).window_bytes, 4 * (100 + FRAME_OVERHEAD as u64));
     assert_eq!(outgoing.room(100, 0, at(5_000)), Room::Wait);
@@ -133,7 +134,7 @@ fn a_pause_of_this_process_is_not_held_against_the_peer() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
     while outgoing.room(100, 0, at(2)) == Room::Yes {
-        outgoing.push(batch(), 0, None);
+        outgoing.push(batch(), 0, None, at(0));
     }
     outgoing.handle_pause(at(60_000));
     assert_eq!(outgoing.room(100, 0, at(65_000)), Room::Wait);
@@ -144,9 +145,9 @@ fn a_pause_of_this_process_is_not_held_against_the_peer() {
 #[test]
 fn the_missed_are_told_with_the_frame_after_them() {
     let mut outgoing = outgoing();
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
     outgoing.refuse(given_up(batch()));
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
     outgoing.refuse(given_up(batch()));
     outgoing.handle_status(&heard(1, 1)).unwrap();
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
@@ -160,7 +161,7 @@ fn the_missed_are_told_with_the_frame_after_them() {
 #[test]
 fn the_missed_are_told_when_there_is_room_for_it() {
     let mut outgoing = outgoing();
-    (0..4).for_each(|_| outgoing.push(batch(), 0, None));
+    (0..4).for_each(|_| outgoing.push(batch(), 0, None, at(0)));
     outgoing.refuse(given_up(batch()));
     outgoing.handle_status(&heard(1, 1)).unwrap();
     assert_eq!(sent(&mut outgoing, 2), [1, 2, 3, 4]);
@@ -171,8 +172,8 @@ fn the_missed_are_told_when_there_is_room_for_it() {
 #[test]
 fn what_is_in_flight_is_sent_again_at_once_when_it_may_be_lost() {
     let mut outgoing = outgoing();
-    outgoing.push(batch(), 0, None);
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
+    outgoing.push(batch(), 0, None, at(0));
     outgoing.handle_status(&heard(1, 1)).unwrap();
     assert_eq!(sent(&mut outgoing, 1), [1, 2]);
     // Another process speaks for the peer.
@@ -199,7 +200,7 @@ fn only_a_heartbeat_of_its_own_asks_for_an_acknowledgement() {
     };
     outgoing.handle_status(&heard(1, 1)).unwrap();
     assert_eq!(wants_ack(&mut outgoing, 1), Some(false));
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
     assert_eq!(sent(&mut outgoing, 2), [1]);
     assert_eq!(wants_ack(&mut outgoing, 151), None);
     assert_eq!(wants_ack(&mut outgoing, 152), Some(true));
@@ -213,7 +214,7 @@ fn only_a_heartbeat_of_its_own_asks_for_an_acknowledgement() {
 fn a_peer_that_has_ended_is_sent_nothing_and_holds_nobody_up() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
     let mut ended = heard(2, 1);
     ended.received_ack.intake = outgoing.clone().last_words(at(2)).header.acknowledgement.intake;
     outgoing.handle_status(&ended).unwrap();
@@ -228,7 +229,7 @@ fn a_peer_that_has_ended_is_sent_nothing_and_holds_nobody_up() {
     // Until another process speaks for it.
     let other = PeerStatus { incarnation: Incarnation::from_wire(PEER + 1), ..heard(10_001, 1) };
     outgoing.handle_status(&other).unwrap();
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
     assert_eq!(sent(&mut outgoing, 10_002), [2]);
 }
 
@@ -253,7 +254,7 @@ fn the_last_words_for_the_process_before_silence_nobody() {
 fn an_acknowledgement_is_asked_for_each_quarter_of_the_congestion_window_and_at_its_end() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    (0..4).for_each(|_| outgoing.push(batch(), 0, None));
+    (0..4).for_each(|_| outgoing.push(batch(), 0, None, at(0)));
     outgoing.say_goodbye();
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
     let asks: Vec<bool> = frames.map(|frame| frame.header.wants_ack).collect();

@@ -17,7 +17,8 @@ impl Outgoing {
         self.up_since = now;
         self.congestion = CongestionWindow::new(self.limits.frames, self.limits.window);
         self.probe.handle_progress(now);
-        self.queue.forget_history();
+        self.asked_at = now;
+        self.queue.forget_history(now);
         let Counts { queued, in_flight, window_bytes, .. } = self.queue.counts;
         self.queue.counts = Counts { queued, in_flight, window_bytes, ..Counts::default() };
     }

@@ -48,17 +48,26 @@ impl Outgoing {
             return None;
         }
         let header = self.header(now);
+        let again = header.position < self.queue.end_of_sent();
         let piece = self.queue.take_next(max)?;
         if flight == 0 {
             self.probe.handle_progress(now);
         }
         self.unasked += piece.bytes();
         let goodbye = piece.payload == Payload::Goodbye;
-        let wants_ack =
-            goodbye || self.unasked >= self.congestion.ask_after() || !self.has_room_for_next(max);
+        let wants_ack = goodbye
+            || self.unasked >= self.congestion.ask_after()
+            || !self.has_room_for_next(max)
+            // However little is sent, the round trip is to be known.
+            || now >= self.asked_at.saturating_add(self.limits.heartbeat);
         if wants_ack {
-            self.unasked = 0;
-            self.congestion.on_send(header.position, self.queue.flight(), now);
+            (self.unasked, self.asked_at) = (0, now);
+            let flight = self.queue.flight();
+            if again {
+                self.congestion.on_resend(header.position, flight, now);
+            } else {
+                self.congestion.on_send(header.position, flight, now);
+            }
         }
         let header = Header { missed: piece.missed, wants_ack, ..header };
         Some(Frame { header, payload: piece.payload })

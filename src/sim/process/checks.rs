@@ -21,7 +21,7 @@ impl Process {
     }
 
     pub(super) fn check_accounts(&self, world: &mut Surroundings<'_>) {
-        let all = self.stats();
+        let all = self.counters.snapshot(world.now);
         if all.events_missed > 0 {
             // More may be given up at once than the events channel holds: in the end, and when a
             // peer is missed for which several outboxes hold something.

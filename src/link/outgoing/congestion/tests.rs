@@ -39,6 +39,20 @@ fn it_grows_to_the_window_while_answers_come_soon() {
 }
 
 #[test]
+fn the_round_trip_that_is_told_is_smoothed_and_of_frames_that_were_sent_once() {
+    let mut window = window();
+    assert_eq!(window.rtt(), None);
+    send_and_acknowledge(&mut window, 16);
+    send_and_acknowledge(&mut window, 24);
+    assert_eq!(window.rtt(), Some(millis(17)));
+    window.on_resend(Position::FIRST, 0, millis(100));
+    window.on_ack(&ack(Position::start_of(Sequence::FIRST.next()), 1), 0, millis(101));
+    assert_eq!((window.rtt(), window.srtt), (Some(millis(17)), Some(millis(15))));
+    window.restart();
+    assert_eq!(window.rtt(), None);
+}
+
+#[test]
 fn it_shrinks_to_the_least_while_they_queue() {
     let mut window = window();
     for _ in 0..5 {
@@ -82,7 +96,7 @@ fn only_the_acknowledgement_of_the_sample_counts() {
     window.on_send(sample, before, millis(0));
     window.on_ack(&ack(sample, 1), before, millis(1));
     assert_eq!(window.bytes(), before);
-    window.on_retransmit();
+    window.forget_sample();
     window.on_ack(&ack(Position { offset: 8, ..sample }, 1), 1, millis(1));
     assert_eq!(window.bytes(), before);
 }

@@ -49,6 +49,7 @@ impl SendQueue {
         self.cursor.shift();
         self.sent.shift();
         self.repeated = self.repeated.saturating_sub(1);
+        self.ages.remove(&front);
         self.counts.window_bytes -= front.window_bytes();
         self.counts.in_flight -= front.envelopes();
         self.counts.acknowledged += front.envelopes();

@@ -1,6 +1,7 @@
 //! Where in the queue a payload comes.
 
 use std::mem;
+use std::time::Duration;
 
 use super::fairness::{LEFTOVERS, LaneId, Tag};
 use super::{Queued, SendQueue, marker};
@@ -21,6 +22,7 @@ impl SendQueue {
         lane: LaneId,
         bound_to: Option<Incarnation>,
         short: bool,
+        now: Duration,
     ) {
         let earliest = match lane {
             LEFTOVERS => Some(self.end()),
@@ -34,7 +36,7 @@ impl SendQueue {
         let comes_later = |queued: &&Queued| queued.place() > tag;
         let behind = self.payloads.iter().rev().take(MAX_OVERTAKEN).take_while(comes_later).count();
         let at = (self.payloads.len() - behind).max(self.begun());
-        self.insert(at, Queued { short, ..Queued::new(payload, 0, bound_to, tag) });
+        self.insert(at, Queued { short, since: now, ..Queued::new(payload, 0, bound_to, tag) });
     }
 
     /// Adds a payload without envelopes, which tells the peer how many it has missed.
@@ -63,6 +65,7 @@ impl SendQueue {
         // better tell it early than late.
         let overtaken = self.payloads.range_mut(at..).map(|queued| mem::take(&mut queued.missed));
         queued.missed = overtaken.sum::<u64>() + mem::take(&mut self.missed);
+        self.ages.add(&queued);
         self.counts.queued += queued.envelopes();
         self.counts.window_bytes += queued.window_bytes();
         self.payloads.insert(at, queued);

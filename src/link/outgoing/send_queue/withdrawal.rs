@@ -16,6 +16,7 @@ impl SendQueue {
         self.forget_partial();
         self.sent = Cursor::default();
         self.missed = 0;
+        self.ages.clear();
         self.counts.window_bytes = 0;
         self.counts.queued = 0;
         self.counts.in_flight = 0;
@@ -79,6 +80,7 @@ impl SendQueue {
         self.sent = Cursor { index: begun, offset: 0 };
         for (index, queued) in mem::take(&mut self.payloads).into_iter().enumerate() {
             if holds_some(&queued) {
+                self.ages.remove(&queued);
                 self.counts.window_bytes -= queued.window_bytes();
                 self.requeue_without(reason, queued, &runs, index < begun);
             } else {
@@ -96,8 +98,9 @@ impl SendQueue {
         runs: impl Fn(Payload) -> Vec<Run>,
         was_sent: bool,
     ) {
-        let Queued { payload, mut missed, bound_to, tag, short, counted, .. } = queued;
+        let Queued { payload, mut missed, bound_to, tag, since, short, counted, .. } = queued;
         let kept_as = |payload: Payload, missed| Queued {
+            since,
             short,
             counted,
             ..Queued::new(payload, missed, bound_to, tag)
@@ -117,6 +120,7 @@ impl SendQueue {
         } else if missed > 0 {
             kept.push(kept_as(marker(), missed));
         }
+        kept.iter().for_each(|queued| self.ages.add(queued));
         self.counts.window_bytes += kept.iter().map(Queued::window_bytes).sum::<usize>();
         self.payloads.extend(kept);
     }

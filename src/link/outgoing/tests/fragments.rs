@@ -43,7 +43,7 @@ pub(super) fn pieces(outgoing: &mut Outgoing, millis: u64) -> Vec<(u64, u32, usi
 fn a_large_payload_goes_out_as_the_window_has_room() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(650), 0, None);
+    outgoing.push(single(650), 0, None, at(0));
     let first = [0, 100, 200, 300, 400].map(|offset| (1, offset, 100));
     assert_eq!(pieces(&mut outgoing, 2), first);
     let stats = outgoing.stats(at(2));
@@ -61,7 +61,7 @@ fn a_large_payload_goes_out_as_the_window_has_room() {
 fn after_a_break_it_goes_on_from_what_the_peer_has() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(650), 0, None);
+    outgoing.push(single(650), 0, None, at(0));
     pieces(&mut outgoing, 2);
     outgoing.handle_status(&has(3, 1, 200)).unwrap();
     pieces(&mut outgoing, 4);
@@ -81,7 +81,7 @@ fn after_a_break_it_goes_on_from_what_the_peer_has() {
 fn another_process_gets_it_from_the_beginning() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(650), 0, None);
+    outgoing.push(single(650), 0, None, at(0));
     pieces(&mut outgoing, 2);
     outgoing.handle_status(&has(3, 1, 200)).unwrap();
     let other = Incarnation::from_wire(PEER + 1);
@@ -93,7 +93,7 @@ fn another_process_gets_it_from_the_beginning() {
 fn a_peer_cannot_have_more_of_a_payload_than_was_sent() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(650), 0, None);
+    outgoing.push(single(650), 0, None, at(0));
     pieces(&mut outgoing, 2);
     let refused = Err(Rejection::FalseAcknowledgement(Pid::new(2)));
     assert_eq!(outgoing.handle_status(&has(3, 1, 501)), refused);
@@ -104,7 +104,7 @@ fn a_peer_cannot_have_more_of_a_payload_than_was_sent() {
 fn what_may_be_lost_is_asked_for_soon_and_less_and_less_often() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(650), 0, None);
+    outgoing.push(single(650), 0, None, at(0));
     pieces(&mut outgoing, 2);
     let mut asked = Vec::new();
     for _ in 0..4 {
@@ -137,10 +137,10 @@ fn of_a_batch_only_what_the_peer_does_not_take_comes_back() {
         batch.take()
     };
     let mut outgoing = outgoing();
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
     // The peer is heard, and takes 100 bytes.
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
     let sent: Vec<_> = frames.map(|frame| (frame.header.missed, lengths(frame.payload))).collect();
     let once = [(0, vec![10]), (2, vec![20]), (1, vec![])];
@@ -161,8 +161,8 @@ fn a_process_that_takes_less_gets_the_rest_of_what_was_on_its_way() {
     }
     let mut outgoing = outgoing();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(batch.take(), 0, None);
-    outgoing.push(single(300), 0, None);
+    outgoing.push(batch.take(), 0, None, at(0));
+    outgoing.push(single(300), 0, None, at(0));
     assert_eq!(sent(&mut outgoing, 2), [1, 2]);
     let other = Incarnation::from_wire(PEER + 1);
     outgoing.handle_status(&PeerStatus { incarnation: other, ..heard(3, 1) }).unwrap();
@@ -197,12 +197,12 @@ fn lengths_to_the_end(outgoing: &mut Outgoing) -> Vec<usize> {
 fn a_large_message_gives_way_to_each_short_one_when_it_is_due() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(900), 0, None);
+    outgoing.push(single(900), 0, None, at(0));
     assert_eq!(pieces(&mut outgoing, 2).len(), 5);
     // The second one of an outbox is due later, which holds nothing up that others send.
-    outgoing.push(single(11), 1, None);
-    outgoing.push(single(12), 1, None);
-    outgoing.push(single(13), 2, None);
+    outgoing.push(single(11), 1, None, at(0));
+    outgoing.push(single(12), 1, None, at(0));
+    outgoing.push(single(13), 2, None, at(0));
     let lengths = lengths_to_the_end(&mut outgoing);
     assert_eq!(lengths, [11, 13, 100, 12, 100, 100, 100]);
 }
@@ -211,15 +211,15 @@ fn a_large_message_gives_way_to_each_short_one_when_it_is_due() {
 fn what_a_large_message_does_not_give_way_to_holds_no_short_one_up() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(900), 0, None);
+    outgoing.push(single(900), 0, None, at(0));
     assert_eq!(pieces(&mut outgoing, 2).len(), 5);
-    outgoing.push(single(350), 1, None);
-    outgoing.push(single(11), 2, None);
+    outgoing.push(single(350), 1, None, at(0));
+    outgoing.push(single(11), 2, None, at(0));
     // Nor does what only tells of some that were given up.
     outgoing.refuse(GivenUp { payload: batch(), reason: Reason::WindowFull, bound_to: None });
     assert_eq!(pieces(&mut outgoing, 3), []);
     outgoing.handle_status(&has(3, 1, 500)).unwrap();
-    outgoing.push(single(12), 3, None);
+    outgoing.push(single(12), 3, None, at(0));
     let lengths = lengths_to_the_end(&mut outgoing);
     assert_eq!(lengths, [11, 12, 100, 100, 100, 100, 100, 100, 100, 50]);
 }

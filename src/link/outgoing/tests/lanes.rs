@@ -26,13 +26,13 @@ fn ids_of(payload: Payload) -> Vec<i64> {
 fn a_large_message_is_broken_off_for_a_short_one_and_goes_on_where_it_was() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(950), 0, None);
+    outgoing.push(single(950), 0, None, at(0));
     let first = [0, 100, 200, 300, 400].map(|offset| (1, offset, 100));
     assert_eq!(pieces(&mut outgoing, 2), first);
     // What comes by the same outbox stays behind it, what comes by others goes first.
-    outgoing.push(single(10), 0, None);
-    outgoing.push(single(20), 1, None);
-    outgoing.push(single(30), 2, None);
+    outgoing.push(single(10), 0, None, at(0));
+    outgoing.push(single(20), 1, None, at(0));
+    outgoing.push(single(30), 2, None, at(0));
     outgoing.handle_status(&has(3, 1, 500)).unwrap();
     let frames: Vec<_> = std::iter::from_fn(|| outgoing.poll_transmit(at(4))).collect();
     let place = |frame: &Frame| {
@@ -64,9 +64,9 @@ fn a_large_message_is_broken_off_for_a_short_one_and_goes_on_where_it_was() {
 fn another_process_gets_the_whole_of_what_was_broken_off() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(950), 0, None);
+    outgoing.push(single(950), 0, None, at(0));
     pieces(&mut outgoing, 2);
-    outgoing.push(single(20), 1, None);
+    outgoing.push(single(20), 1, None, at(0));
     outgoing.handle_status(&has(3, 1, 500)).unwrap();
     pieces(&mut outgoing, 3);
     outgoing.handle_status(&has(4, 2, 0)).unwrap();
@@ -91,17 +91,17 @@ fn acked(status: &PeerStatus, next: u64, offset: u32) -> PeerStatus {
 fn one_message_at_a_time_is_broken_off_and_only_for_a_short_one() {
     let mut outgoing = outgoing_in_pieces();
     outgoing.handle_status(&has(1, 1, 0)).unwrap();
-    outgoing.push(single(950), 0, None);
+    outgoing.push(single(950), 0, None, at(0));
     pieces(&mut outgoing, 2);
-    outgoing.push(single(700), 1, None);
-    outgoing.push(single(180), 2, None);
+    outgoing.push(single(700), 1, None, at(0));
+    outgoing.push(single(180), 2, None, at(0));
     outgoing.handle_status(&has(3, 1, 400)).unwrap();
     let sent = pieces(&mut outgoing, 3);
     assert_eq!(sent[..2], [(2, 0, 100), (2, 100, 80)]);
     // The message goes on, and is broken off again, before anything else that is large.
     outgoing.handle_status(&has(4, 3, 500)).unwrap();
     assert_eq!(pieces(&mut outgoing, 4)[0], (3, 500, 100));
-    outgoing.push(single(30), 3, None);
+    outgoing.push(single(30), 3, None, at(0));
     outgoing.handle_status(&has(5, 3, 700)).unwrap();
     assert_eq!(pieces(&mut outgoing, 5)[0].2, 30, "whatever is being sent");
 }
@@ -111,11 +111,11 @@ fn what_is_for_a_process_that_is_gone_comes_back_and_the_rest_keeps_its_place() 
     let mut outgoing = outgoing();
     let speaker = Incarnation::from_wire(PEER);
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    outgoing.push(ids(&[0, 1, 2]), 0, speaker);
+    outgoing.push(ids(&[0, 1, 2]), 0, speaker, at(0));
     let sent: Vec<_> = std::iter::from_fn(|| outgoing.poll_transmit(at(2))).collect();
     assert_eq!(sent.len(), 1);
-    outgoing.push(ids(&[3, 5]), 0, speaker);
-    outgoing.push(ids(&[4, 6]), 0, speaker);
+    outgoing.push(ids(&[3, 5]), 0, speaker, at(0));
+    outgoing.push(ids(&[4, 6]), 0, speaker, at(0));
     let other = PeerStatus { incarnation: Incarnation::from_wire(PEER + 1), ..heard(3, 1) };
     outgoing.handle_status(&other).unwrap();
     let back = std::iter::from_fn(|| outgoing.poll_dropped());
@@ -133,11 +133,11 @@ fn what_is_for_a_process_that_is_gone_comes_back_and_the_rest_keeps_its_place() 
 fn what_was_given_up_is_told_before_whatever_overtakes_it() {
     let mut outgoing = outgoing();
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    outgoing.push(batch(), 0, None);
-    outgoing.push(batch(), 0, None);
+    outgoing.push(batch(), 0, None, at(0));
+    outgoing.push(batch(), 0, None, at(0));
     outgoing.refuse(given_up(batch()));
-    outgoing.push(batch(), 0, None);
-    outgoing.push(ids(&[0]), 1, None);
+    outgoing.push(batch(), 0, None, at(0));
+    outgoing.push(ids(&[0]), 1, None, at(0));
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
     let sent: Vec<_> =
         frames.map(|frame| (frame.payload.envelopes(), frame.header.missed)).collect();
@@ -151,10 +151,10 @@ fn so_many_payloads_are_overtaken_and_no_more() {
     let outgoing = outgoing();
     let mut outgoing =
         Outgoing::new(outgoing.ends, Limits { window: 1 << 20, ..outgoing.limits }, at(0));
-    (0..WAITING).for_each(|_| outgoing.push(single(1), 0, None));
-    outgoing.push(single(2), 1, None);
-    outgoing.push(single(3), 1, None);
-    outgoing.push(single(4), LEFTOVERS, None);
+    (0..WAITING).for_each(|_| outgoing.push(single(1), 0, None, at(0)));
+    outgoing.push(single(2), 1, None, at(0));
+    outgoing.push(single(3), 1, None, at(0));
+    outgoing.push(single(4), LEFTOVERS, None, at(0));
     let left: Vec<_> = outgoing.into_undelivered().map(|(payload, _)| payload.len()).collect();
     let places = [2, 3, 4].map(|length| left.iter().position(|it| *it == length).unwrap());
     assert_eq!(places[0], WAITING - 1_024);
@@ -170,7 +170,7 @@ fn beside_an_outbox_that_needs_little_less_is_on_the_way_for_a_while() {
     outgoing.handle_status(&heard(0, 1)).unwrap();
     // Sends as much as can be on its way, and has it acknowledged at once.
     let flight_at = |outgoing: &mut Outgoing, millis| {
-        (0..1_200).for_each(|_| outgoing.push(single(100), 0, None));
+        (0..1_200).for_each(|_| outgoing.push(single(100), 0, None, at(0)));
         while outgoing.poll_transmit(at(millis)).is_some() {}
         let flight = outgoing.queue.flight();
         outgoing
@@ -187,7 +187,7 @@ fn beside_an_outbox_that_needs_little_less_is_on_the_way_for_a_while() {
         window.on_ack(&Acknowledgement { next, ..Acknowledgement::NONE }, used, at(1));
     }
     assert!(flight_at(&mut outgoing, 1) > 50_000);
-    outgoing.push(single(10), 1, None);
+    outgoing.push(single(10), 1, None, at(0));
     assert!((4_000..=5_000).contains(&flight_at(&mut outgoing, 2)));
     assert!((4_000..=5_000).contains(&flight_at(&mut outgoing, 21)));
     assert!(flight_at(&mut outgoing, 22) > 50_000);
