@@ -1,9 +1,11 @@
 //! The configuration file: JSON in, a correct [`Config`] or an error that says what to change out.
 
 mod address;
+mod builder;
 mod error;
 mod fields;
 mod keys;
+mod local;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,6 +21,7 @@ use address::{Address, is_lock_of_other};
 use fields::fields;
 
 pub use address::UrlError;
+pub use builder::{ConfigBuilder, ServerEntry};
 pub use error::ConfigError;
 pub use fields::ConfigPlace;
 

@@ -257,7 +257,9 @@ mod wire;
 
 pub use asker::{Asker, NoAnswer};
 pub use bytes::Bytes;
-pub use config::{Config, ConfigError, ConfigPlace, ConfigWarning, UrlError};
+pub use config::{
+    Config, ConfigBuilder, ConfigError, ConfigPlace, ConfigWarning, ServerEntry, UrlError,
+};
 pub use crossbeam_channel::{self, Receiver, Sender};
 pub use envelope::{Envelope, Pid, Recipient};
 pub use event::{Event, Reason, Rejection};
