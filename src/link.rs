@@ -68,6 +68,14 @@ pub(crate) struct Limits {
     pub(crate) reconnect_grace: Duration,
 }
 
+impl Limits {
+    /// How many bytes of frames may wait in a transport to be sent to one peer: all of the window once
+    /// on its way, and once more after the sender has gone back.
+    pub(crate) fn max_held(&self) -> usize {
+        self.window.saturating_mul(2).saturating_add(self.frames.max)
+    }
+}
+
 /// How large a frame is at most, beside its header, in bytes: on a slow line and on a fast one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FrameSizes {

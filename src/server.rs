@@ -6,7 +6,7 @@ mod keyring;
 mod membership;
 mod monitor;
 pub(crate) mod outboxes;
-mod routes;
+pub(crate) mod routes;
 mod start_error;
 
 use std::convert::Infallible;
@@ -108,7 +108,7 @@ struct Origin {
     /// When its ways were made.
     now: Duration,
     idle: Idle,
-    routes: Routes,
+    routes: Box<dyn Routes>,
     listed: Listed,
 }
 

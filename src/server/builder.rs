@@ -4,8 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::envelope::Pid;
@@ -16,10 +14,8 @@ use crate::key::{Keyring, SecretKey};
 use crate::link::{FrameSizes, Limits};
 use crate::server::assembly::{Plan, Ways};
 use crate::server::membership::Listed;
-use crate::server::routes::Routes;
+use crate::server::routes::Access;
 use crate::server::{Mailbox, Origin, Server, StartError, keyring};
-use crate::transport::Resolved;
-use crate::transport::zmq::{Contexts, Resolver, ZmqInlet, ZmqWaker, monitors};
 use crate::wire::MAX_MESSAGE;
 
 /// How much a living peer takes at least, on its way or waiting for it, in bytes. It is some
@@ -207,15 +203,18 @@ impl<'a> Builder<'a> {
             listed: self.config.pids().to_vec(),
         })?;
         let keys = keyring::gather(self.config, self.pid, self.secret_key.as_ref())?.map(Arc::new);
-        let contexts = Contexts::new();
-        let max_part = FrameSizes::DEFAULT.max;
-        let (registry, monitors) = monitors(plan.peers.len());
-        let bound = ZmqInlet::bind(contexts.home(), url, max_part, keys.as_deref(), monitors)
-            .map_err(|source| StartError::Bind { url: url.to_owned(), source })?;
-        let (resolver, resolved) = Resolver::new(plan.peers.len());
-        let routes = Routes { contexts, registry, resolver, limits: plan.limits };
-        self.start_bound(plan, routes, resolved, bound, keys.as_ref())
+        let access = self.listen(url, keys.as_deref(), &plan)?;
+        self.start_bound(plan, access, keys.as_ref())
             .map_err(|source| StartError::System { source })
+    }
+
+    /// Binds to the url.
+    fn listen(&self, url: &str, keys: Option<&Keyring>, plan: &Plan) -> Result<Access, StartError> {
+        if keys.is_some() {
+            keyring::require_curve()?;
+        }
+        Access::over_zmq(url, keys, plan.limits, plan.peers.len())
+            .map_err(|source| StartError::Bind { url: url.to_owned(), source })
     }
 
     /// What the server is to be.
@@ -266,23 +265,19 @@ impl<'a> Builder<'a> {
     fn start_bound(
         &self,
         plan: Plan,
-        routes: Routes,
-        resolved: Receiver<Resolved>,
-        (inlet, waker): (ZmqInlet, ZmqWaker),
+        access: Access,
         keys: Option<&Arc<Keyring>>,
     ) -> io::Result<(Mailbox, Server)> {
         let clock = Clock::start();
         let now = clock.now();
+        let Access { routes, inlet, waker, resolved } = access;
         let outlet = |peer: &Pid| {
             let url = self.config.url(*peer).unwrap_or_default();
             routes.to(*peer, url, keys, now)
         };
-        let ways = Ways {
-            outlets: plan.peers.iter().map(outlet).collect::<io::Result<_>>()?,
-            inlet: Box::new(inlet),
-            waker: Box::new(waker),
-            feedback: feedback::channel(plan.peers.len()),
-        };
+        let outlets = plan.peers.iter().map(outlet).collect::<io::Result<_>>()?;
+        let feedback = feedback::channel(plan.peers.len());
+        let ways = Ways { outlets, inlet, waker, feedback };
         let listed = Listed { config: self.config.clone(), secret: self.secret_key.clone() };
         let origin = Origin { clock, now, idle: self.idle, routes, listed };
         Server::spawn(plan, ways, resolved, origin)

@@ -27,10 +27,12 @@ pub(super) fn gather(
         let owner = peers.iter().find(|(_, keys)| keys.contains(&actual)).map(|(pid, _)| *pid);
         return Err(StartError::WrongSecretKey { pid, actual, owner });
     }
-    let linked = zmq::libzmq();
-    if !linked.curve {
-        return Err(StartError::NoCurve { linked });
-    }
     peers.remove(&pid);
     Ok(Some(Keyring { secret, peers }))
+}
+
+/// Keys are of use only with a libzmq that has CURVE.
+pub(super) fn require_curve() -> Result<(), StartError> {
+    let linked = zmq::libzmq();
+    if linked.curve { Ok(()) } else { Err(StartError::NoCurve { linked }) }
 }

@@ -63,7 +63,7 @@ pub(super) struct Membership {
     own: Pid,
     /// One change at a time.
     listed: Mutex<Listed>,
-    routes: Routes,
+    routes: Box<dyn Routes>,
     workshop: Workshop,
     /// To the output thread.
     changes: Sender<output::Change>,
@@ -77,7 +77,7 @@ impl Membership {
     pub(super) fn new(
         own: Pid,
         listed: Listed,
-        routes: Routes,
+        routes: Box<dyn Routes>,
         workshop: Workshop,
         changes: Sender<output::Change>,
         clock: Clock,
@@ -97,6 +97,9 @@ impl Membership {
         let keys = keyring::gather(config, self.own, secret.as_ref())
             .map_err(|source| ReconfigureError::Keys { source })?
             .map(Arc::new);
+        if keys.is_some() {
+            self.routes.check_keys().map_err(|source| ReconfigureError::Keys { source })?;
+        }
         let changes = self.compare(&listed, config, secret.as_ref());
         self.apply(&listed.config, config, &changes, keys)?;
         *listed = Listed { config: config.clone(), secret };
@@ -159,7 +162,7 @@ impl Membership {
         // Who is not known to be counted yet must not be heard, and who is gone has to be counted.
         let gone = changes.removed.iter().copied();
         let all: Vec<_> = after.iter().copied().chain(gone).collect();
-        self.routes.registry.expect(all.len());
+        self.routes.expect(all.len());
         let moved = |pid: &&Pid| **pid != self.own && old.url(**pid) != new.url(**pid);
         let moved: Vec<_> = changes.changed.iter().filter(moved).copied().collect();
         let ways = || -> io::Result<(Ways, Ways)> {
@@ -171,14 +174,14 @@ impl Membership {
             Ok((ways(&changes.added)?, ways(&moved)?))
         };
         let (added, rerouted) = ways().map_err(|source| {
-            self.routes.registry.expect(before.len());
+            self.routes.expect(before.len());
             ReconfigureError::System { source }
         })?;
         counters.list(&all);
         let changed = self.send(&changes.removed, added, rerouted, keys, after.len(), now);
         let listed = if changed.is_ok() { &after } else { &before };
         counters.list(listed);
-        self.routes.registry.expect(listed.len());
+        self.routes.expect(listed.len());
         changed
     }
 

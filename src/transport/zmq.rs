@@ -27,7 +27,6 @@ pub(crate) use named_outlet::NamedOutlet;
 pub(crate) use outlet::{Destination, ZmqOutlet};
 pub(crate) use resolver::{Resolver, named_host};
 pub use version::{Libzmq, libzmq};
-pub(crate) use waker::ZmqWaker;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
