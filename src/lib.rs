@@ -176,6 +176,13 @@
 //! libzmq has, and [`libzmq()`] tells which one is linked. SECURITY.md in the repository says how
 //! to link the other one, where the protection ends, and how to change a key.
 //!
+//! # Watching
+//!
+//! [`Server::events`] tells who comes and goes, and [`Server::stats`] what was counted, how each peer
+//! stands and how long it takes; a [`Monitor`] tells the same from any thread. With the feature
+//! `prometheus` the module of that name tells it to Prometheus; `docs/operations.md` in the
+//! repository has rules for alerts.
+//!
 //! # Host names
 //!
 //! A url may have a host name. A server looks its own name up once, when it starts, and listens on
@@ -245,6 +252,8 @@ mod link;
 mod model;
 mod output;
 mod pause;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod refusals;
 mod report;
 mod server;
