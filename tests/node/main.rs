@@ -4,6 +4,8 @@
 //! of output, the end of a stream or the end of a process, and is given up after
 //! [`process::PATIENCE`]. Whatever a failed test leaves running is killed.
 
+#[path = "../support/addresses.rs"]
+mod addresses;
 mod all;
 mod arguments;
 #[cfg(target_os = "linux")]
@@ -12,7 +14,10 @@ mod cluster;
 mod demo;
 mod interrupts;
 mod keys;
+mod metrics;
 mod one;
 mod output;
 mod process;
+#[path = "../support/skips.rs"]
+mod skips;
 mod typing;

@@ -1,5 +1,6 @@
 //! The arguments.
 
+use std::net::SocketAddr;
 use std::num::ParseFloatError;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -49,6 +50,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true)]
     pub(crate) linger: Seconds,
 
+    /// Serve what is counted to Prometheus, at `/metrics` on this address, such as 127.0.0.1:9150.
+    #[arg(long, value_name = "ADDR", conflicts_with = "all")]
+    pub(crate) metrics: Option<SocketAddr>,
+
     /// Write one JSON object a line instead of text.
     #[arg(long)]
     json: bool,
@@ -80,8 +85,17 @@ struct Which {
 }
 
 /// The arguments that say something about servers other than those of the demo.
-const OF_A_SERVER: [&str; 8] =
-    ["config", "secret_key", "message", "idle_timeout", "linger", "json", "supervised", "dictated"];
+const OF_A_SERVER: [&str; 9] = [
+    "config",
+    "secret_key",
+    "message",
+    "idle_timeout",
+    "linger",
+    "metrics",
+    "json",
+    "supervised",
+    "dictated",
+];
 
 /// What this program can do beside being a server.
 #[derive(Debug, Subcommand)]

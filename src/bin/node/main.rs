@@ -3,7 +3,8 @@
 //! ```text
 //!  main ── args ──┬── one ── the server of one pid ◄── terminal (typed lines)
 //!                 │     ▲
-//!                 │     └─── lead: what the parent says
+//!                 │     ├─── lead: what the parent says
+//!                 │     └──► metrics: what Prometheus asks for
 //!                 ├── all ───┬── children: a process for each server
 //!                 ├── demo ──┘
 //!                 └── keygen ── the keys of one server or of all
@@ -17,6 +18,7 @@ mod interrupts;
 mod json;
 mod keygen;
 mod lead;
+mod metrics;
 mod one;
 mod output;
 mod terminal;

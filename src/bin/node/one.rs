@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
 use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Report, Server};
 
 use crate::args::{Arguments, IdleTimeout, Seconds};
+use crate::metrics::Metrics;
 use crate::output::Output;
 use crate::{INCOMPLETE, chain, complain, interrupts, keygen, lead, terminal};
 
@@ -29,7 +30,11 @@ pub(crate) fn run(
     if let Some(path) = &arguments.secret_key {
         builder = builder.secret_key(keygen::load(path, pid)?);
     }
+    let metrics = arguments.metrics.map(Metrics::bind).transpose()?;
     let (Mailbox { outbox, inbox, .. }, server) = builder.start()?;
+    if let Some(metrics) = metrics {
+        metrics.serve(server.monitor())?;
+    }
     let mut output = Output::new(pid, arguments.format(), started);
     output.listening(server.url());
 
