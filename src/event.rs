@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::envelope::{Envelope, Pid};
-pub(crate) use sink::{EventChannel, EventSink};
+pub(crate) use sink::{EventChannel, EventSink, WeakEventChannel};
 
 /// Something the application may want to know, out of [`Server::events`](crate::Server::events).
 ///

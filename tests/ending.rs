@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{TryRecvError, bounded, select};
-use raft_cluster::{Ending, Envelope, Event, Mailbox, Pid, Reason, Receiver, Report, Server};
+use raft_cluster::{
+    Ending, Envelope, Event, Mailbox, Pid, Reason, Receiver, ReconfigureError, Report, Server,
+};
 use support::{
     BOUND, Cluster, Transport, assert_ends, await_event, join, receive, sent_by, shut_down,
     until_end, within,
@@ -310,6 +312,16 @@ fn a_panic_in_a_thread_ends_both_and_is_raised_by_join() {
     let joined = thread::spawn(move || join(server_one)).join();
     let payload = *joined.unwrap_err().downcast::<&str>().unwrap();
     assert_eq!(payload, "this panic is part of a test");
+}
+
+#[test]
+fn the_events_end_with_the_threads_while_the_handle_lives() {
+    let cluster = Cluster::new(1, Transport::Ipc);
+    let (mailbox, server) = cluster.start(1);
+    drop(mailbox.outbox);
+    assert_ends(&mailbox.inbox);
+    assert_ends(server.events());
+    assert!(matches!(server.reconfigure(&cluster.config), Err(ReconfigureError::Ended)));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The way of events to the application.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -21,9 +21,18 @@ const REFUSALS: usize = CAPACITY / 16;
 /// The channel of events to the application, which may not be listening.
 #[derive(Clone, Debug)]
 pub(crate) struct EventChannel {
-    events: Sender<Event>,
+    events: Arc<Sender<Event>>,
     counters: Arc<Counters>,
     /// How many events were ever put in the channel.
+    emitted: Arc<AtomicUsize>,
+}
+
+/// What makes ways into the channel later. It does not keep the channel open: that ends with the two
+/// threads.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakEventChannel {
+    events: Weak<Sender<Event>>,
+    counters: Arc<Counters>,
     emitted: Arc<AtomicUsize>,
 }
 
@@ -44,7 +53,13 @@ impl EventChannel {
     /// The channel, and the application's end of it.
     pub(crate) fn new(counters: Arc<Counters>) -> (Self, Receiver<Event>) {
         let (events, receiver) = bounded(CAPACITY);
-        (Self { events, counters, emitted: Arc::default() }, receiver)
+        (Self { events: Arc::new(events), counters, emitted: Arc::default() }, receiver)
+    }
+
+    /// What does not keep it open.
+    pub(crate) fn downgrade(&self) -> WeakEventChannel {
+        let Self { events, counters, emitted } = self.clone();
+        WeakEventChannel { events: Arc::downgrade(&events), counters, emitted }
     }
 
     /// The way of messages that come back, which have no more than so many bytes together, or are
@@ -66,6 +81,15 @@ impl EventChannel {
     fn sink(&self, max_events: usize, max_bytes: usize) -> EventSink {
         let waiting = VecDeque::new();
         EventSink { channel: self.clone(), waiting, waiting_bytes: 0, max_events, max_bytes }
+    }
+}
+
+impl WeakEventChannel {
+    /// The same, if one of the threads is still there; else a channel from which nobody takes.
+    pub(crate) fn upgrade(&self) -> EventChannel {
+        let Self { events, counters, emitted } = self.clone();
+        let events = events.upgrade().unwrap_or_else(|| Arc::new(bounded(0).0));
+        EventChannel { events, counters, emitted }
     }
 }
 

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use crate::asker::Questions;
 use crate::counters::{Counters, PeerCounters};
 use crate::envelope::Pid;
-use crate::event::{Event, EventChannel};
+use crate::event::{Event, EventChannel, WeakEventChannel};
 use crate::feedback::Feedback;
 use crate::frame::{ClusterId, Incarnation};
 use crate::input::{self, BoundedInbox, Input, PeerReceiver};
@@ -54,7 +54,7 @@ pub(crate) struct Ways {
 /// What makes the parts that belong to one peer.
 pub(crate) struct Workshop {
     plan: Plan,
-    channel: EventChannel,
+    events: WeakEventChannel,
     questions: Arc<Questions>,
     counters: Arc<Counters>,
 }
@@ -85,7 +85,8 @@ impl Workshop {
         now: Duration,
     ) -> PeerSender {
         let link = Outgoing::new(self.plan.ends(peer), self.plan.limits, now);
-        let (standings, patience) = (self.channel.standings(peers), self.plan.limits.heartbeat);
+        let (standings, patience) =
+            (self.events.upgrade().standings(peers), self.plan.limits.heartbeat);
         let (questions, counters) = (Arc::clone(&self.questions), self.counters_of(peer));
         let sender = PeerSender::new(link, outlet, standings, questions, counters, patience);
         sender.publish(now);
@@ -96,7 +97,7 @@ impl Workshop {
     pub(crate) fn receiver(&self, peer: Pid, peers: usize, now: Duration) -> PeerReceiver {
         let link = Incoming::new(self.plan.ends(peer), self.plan.limits, now);
         let (questions, counters) = (Arc::clone(&self.questions), self.counters_of(peer));
-        PeerReceiver::new(link, self.channel.standings(peers), questions, counters)
+        PeerReceiver::new(link, self.events.upgrade().standings(peers), questions, counters)
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -130,7 +131,7 @@ impl Plan {
         let Limits { window, max_message, heartbeat, .. } = self.limits;
         let workshop = Workshop {
             plan: self.clone(),
-            channel: channel.clone(),
+            events: channel.downgrade(),
             questions: Arc::clone(&questions),
             counters: Arc::clone(&counters),
         };
