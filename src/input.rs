@@ -158,7 +158,9 @@ impl Input {
     /// come in, the inbox, and the time.
     pub(crate) fn turn(&mut self, now: Duration) -> io::Result<Next> {
         self.handle_pause(now);
-        self.take_control();
+        if !self.take_control() {
+            return Ok(Next::End);
+        }
         self.take_changes(now)?;
         let more_requests = self.authenticate()?;
         let more_frames = self.receive(now)?;

@@ -2,7 +2,6 @@
 //! one process of a server whose two threads take a turn when they are told to. They are no part of
 //! the API, and come and go without notice.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::event::Event;
 use crate::feedback::{self, Feedback};
 use crate::frame::{self, Incarnation};
 use crate::input::{self, Input};
+use crate::lifecycle::Order;
 use crate::link::{FrameSizes, Incoming, Limits, Outgoing};
 use crate::output::{self, Output};
 use crate::report::PeerReport;
@@ -135,7 +135,7 @@ pub struct Process {
     disconnected: bool,
     outbox: Option<Sender<Envelope>>,
     inbox: Option<Receiver<Envelope>>,
-    stop: Option<Sender<Infallible>>,
+    stop: Option<Sender<Order>>,
     events: Receiver<Event>,
     counters: Arc<Counters>,
     /// When a thread took a turn last.

@@ -261,6 +261,8 @@ mod session;
 #[cfg(test)]
 mod sim;
 mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 mod wire;
 

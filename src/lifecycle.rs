@@ -28,6 +28,15 @@ pub(crate) enum Stage {
     Ending,
 }
 
+/// What the application tells the output thread. When it drops its end of the channel, the server is to
+/// shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Both threads end where they stand, as if they were killed.
+    #[cfg(feature = "testing")]
+    Abort,
+}
+
 /// What brings a server closer to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {

@@ -15,7 +15,6 @@ mod sizes;
 mod snapshot;
 mod stall;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -29,7 +28,7 @@ use crate::event::EventSink;
 use crate::feedback::{Feedback, News};
 use crate::idle::{Idle, IdleStrategy, sleep_precisely};
 use crate::input;
-use crate::lifecycle::{Lifecycle, Stage, Step};
+use crate::lifecycle::{Lifecycle, Order, Stage, Step};
 use crate::link::Room;
 use crate::output::intake::Taken;
 pub(crate) use crate::output::membership::Change;
@@ -60,7 +59,7 @@ pub(crate) struct Setup {
     pub(crate) input_changes: Sender<input::Change>,
     pub(crate) feedback: Receiver<Feedback>,
     /// Ends when the application wants the server to end.
-    pub(crate) stop: Receiver<Infallible>,
+    pub(crate) stop: Receiver<Order>,
     /// Tells the input thread each stage on the way to the end.
     pub(crate) control: Sender<Stage>,
     pub(crate) waker: Box<dyn Waker>,
@@ -93,6 +92,8 @@ pub(crate) struct Output {
     /// What was taken from the outboxes in the last turn.
     taken: Taken,
     lifecycle: Lifecycle,
+    /// Whether it ends where it stands.
+    aborted: bool,
     pause_detector: PauseDetector,
     resolved: Receiver<Resolved>,
 }
@@ -103,7 +104,7 @@ pub(crate) enum Next {
     /// There may be more to do at once.
     Again,
     Wait(Wait),
-    /// The input thread has ended, and so does this one.
+    /// The input thread has ended, and so does this one; or the server is aborted.
     End,
 }
 
@@ -126,6 +127,7 @@ impl Output {
             somebody_is_away: false,
             taken: Taken::default(),
             lifecycle: Lifecycle::new(setup.linger),
+            aborted: false,
             pause_detector: PauseDetector::new(setup.heartbeat, now),
             resolved: never(),
             setup,
@@ -149,6 +151,7 @@ impl Output {
                 }
                 Next::Wait(_) if idle.stays_awake(now) => {}
                 Next::Wait(wait) => self.wait(wait, now),
+                Next::End if self.aborted => return Vec::new(),
                 Next::End => return self.end(now),
             }
         }
@@ -164,6 +167,9 @@ impl Output {
         self.take_resolved();
         self.take_changes(now);
         self.take_stop(now);
+        if self.aborted {
+            return Next::End;
+        }
         self.take_outboxes(now);
         self.expire_linger(now);
         self.say_goodbye();
@@ -215,9 +221,14 @@ impl Output {
     }
 
     fn take_stop(&mut self, now: Duration) {
-        if self.setup.stop.try_recv() == Err(TryRecvError::Disconnected) {
-            self.setup.stop = never();
-            self.advance(Step::Stop, now);
+        match self.setup.stop.try_recv() {
+            #[cfg(feature = "testing")]
+            Ok(Order::Abort) => self.aborted = true,
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => {
+                self.setup.stop = never();
+                self.advance(Step::Stop, now);
+            }
         }
     }
 

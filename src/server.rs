@@ -1,5 +1,7 @@
 //! The handle: a [`Server`] is two threads, started by a [`Builder`] and joined at the end.
 
+#[cfg(feature = "testing")]
+mod abort;
 pub(crate) mod assembly;
 mod builder;
 mod keyring;
@@ -9,7 +11,6 @@ pub(crate) mod outboxes;
 pub(crate) mod routes;
 mod start_error;
 
-use std::convert::Infallible;
 use std::io;
 use std::panic;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::envelope::{Envelope, Pid};
 use crate::event::Event;
 use crate::idle::Idle;
 use crate::key::SecretKey;
+use crate::lifecycle::Order;
 use crate::report::{Ending, PeerReport, Report};
 use crate::server::assembly::{Parts, Plan, Ways};
 use crate::server::membership::{Listed, Membership};
@@ -92,7 +94,7 @@ pub struct Server {
     membership: Membership,
     events: Receiver<Event>,
     /// Dropped to tell the threads to end.
-    stop: Option<Sender<Infallible>>,
+    stop: Option<Sender<Order>>,
     threads: Option<Threads>,
 }
 

@@ -9,7 +9,7 @@
 //! but in [`Inlet::wait`].
 
 mod connection;
-#[cfg(any(test, feature = "internals"))]
+#[cfg(any(test, feature = "internals", feature = "testing"))]
 pub(crate) mod memory;
 mod renewal;
 pub(crate) mod zmq;

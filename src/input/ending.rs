@@ -13,20 +13,20 @@ use crate::report::Ending;
 const PARTING: Duration = Duration::from_secs(1);
 
 impl Input {
-    pub(super) fn take_control(&mut self) {
-        loop {
+    /// Takes note of the stages. Returns whether the output thread is still there: it ends after this
+    /// one, unless it was aborted or has panicked.
+    pub(super) fn take_control(&mut self) -> bool {
+        let is_there = loop {
             match self.setup.control.try_recv() {
                 Ok(stage) => self.stage = stage,
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
-                    self.stage = Stage::Ending;
-                    break;
-                }
+                Err(TryRecvError::Empty) => break true,
+                Err(TryRecvError::Disconnected) => break false,
             }
-        }
-        if matches!(self.stage, Stage::Stopping | Stage::Ending) {
+        };
+        if matches!(self.stage, Stage::Stopping | Stage::Ending) || !is_there {
             self.ended.get_or_insert(Ending::Shutdown);
         }
+        is_there
     }
 
     /// What has ended the inbox.

@@ -1,7 +1,6 @@
 //! One server of the model: a value between two turns, threads while one of them has its turn.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use crate::event::Event;
 use crate::feedback::{Feedback, News};
 use crate::frame::{Acknowledgement, ClusterId, Frame, Incarnation, Silence, Stamp};
 use crate::input::{self, Input};
-use crate::lifecycle::Stage;
+use crate::lifecycle::{Order, Stage};
 use crate::link::{FrameSizes, Limits, Outgoing, PeerStatus, Presence};
 use crate::model::turns::Turn;
 use crate::model::{HEARTBEAT, NOW, PEER_TIMEOUT, RECONNECT_GRACE, Side};
@@ -177,7 +176,7 @@ pub(super) struct Threads {
     pub(super) input: Option<Input>,
     pub(super) outbox: Option<Sender<Envelope>>,
     pub(super) inbox: Receiver<Envelope>,
-    stop: Option<Sender<Infallible>>,
+    stop: Option<Sender<Order>>,
     pub(super) events: Receiver<Event>,
     pub(super) departures: Departures,
     pub(super) arrivals: Arrivals,

@@ -1,6 +1,5 @@
 //! The parts of a server, put together: both threads' logic and the channels between them.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::event::{Event, EventChannel, WeakEventChannel};
 use crate::feedback::Feedback;
 use crate::frame::{ClusterId, Incarnation};
 use crate::input::{self, BoundedInbox, Input, PeerReceiver};
+use crate::lifecycle::Order;
 use crate::link::{Ends, Incoming, Limits, Outgoing};
 use crate::output::{self, Outbox, Output, PeerSender, Peers};
 use crate::refusals::Refusals;
@@ -66,7 +66,7 @@ pub(crate) struct Parts {
     pub(crate) output: Output,
     pub(crate) input: Input,
     /// Dropped to tell the output thread to end.
-    pub(crate) stop: Sender<Infallible>,
+    pub(crate) stop: Sender<Order>,
     pub(crate) events: Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) questions: Arc<Questions>,
@@ -125,7 +125,7 @@ impl Plan {
         let (outboxes, new_outboxes) = Outboxes::new(self.outbox_capacity);
         let (inbox_end, inbox) = bounded(self.inbox_capacity);
         let (control, control_end) = bounded(STAGES);
-        let (stop, stop_end) = bounded(0);
+        let (stop, stop_end) = bounded(1);
         let (changes, changes_end) = unbounded();
         let (input_changes, input_changes_end) = unbounded();
         let Limits { window, max_message, heartbeat, .. } = self.limits;

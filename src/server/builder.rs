@@ -57,6 +57,8 @@ pub struct Builder<'a> {
     peer_timeout: Duration,
     reconnect_grace: Duration,
     idle: Idle,
+    #[cfg(feature = "testing")]
+    network: Option<crate::testing::Network>,
 }
 
 impl<'a> Builder<'a> {
@@ -75,6 +77,8 @@ impl<'a> Builder<'a> {
             peer_timeout: Duration::from_secs(5),
             reconnect_grace: Duration::from_millis(500),
             idle: Idle::default(),
+            #[cfg(feature = "testing")]
+            network: None,
         }
     }
 
@@ -191,6 +195,25 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// Starts it on a network of this process instead of the system's: without sockets and ports, and
+    /// with the faults that a test asks for. It takes the feature `testing`.
+    ///
+    /// ```
+    /// use raft_cluster::testing::Network;
+    /// use raft_cluster::{Config, Pid, Server};
+    ///
+    /// let network = Network::new(4711);
+    /// let config = Config::local(3);
+    /// let builder = Server::builder(&config, Pid::new(1)).idle_timeout(None);
+    /// let (mailbox, server) = builder.network(&network).start()?;
+    /// # Ok::<(), raft_cluster::StartError>(())
+    /// ```
+    #[cfg(feature = "testing")]
+    pub fn network(mut self, network: &crate::testing::Network) -> Self {
+        self.network = Some(network.clone());
+        self
+    }
+
     /// Starts the server. It is bound to its url when this returns.
     ///
     /// # Errors
@@ -210,11 +233,15 @@ impl<'a> Builder<'a> {
 
     /// Binds to the url.
     fn listen(&self, url: &str, keys: Option<&Keyring>, plan: &Plan) -> Result<Access, StartError> {
+        let bind = |source| StartError::Bind { url: url.to_owned(), source };
+        #[cfg(feature = "testing")]
+        if let Some(network) = &self.network {
+            return network.listen(self.pid, url, plan.limits).map_err(bind);
+        }
         if keys.is_some() {
             keyring::require_curve()?;
         }
-        Access::over_zmq(url, keys, plan.limits, plan.peers.len())
-            .map_err(|source| StartError::Bind { url: url.to_owned(), source })
+        Access::over_zmq(url, keys, plan.limits, plan.peers.len()).map_err(bind)
     }
 
     /// What the server is to be.

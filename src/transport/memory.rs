@@ -2,7 +2,7 @@
 //! them is the network. It decides what arrives, and when.
 //!
 //! The simulation, the model, the fuzzer and the bench of the link drive the threads' logic over
-//! it.
+//! it, and with the feature `testing` the threads themselves run over it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,27 +27,52 @@ pub(crate) enum Sent {
     Renewed,
 }
 
+/// Where a way to one peer leads into the network.
+pub(crate) trait Line: Send {
+    /// # Errors
+    ///
+    /// When the network has gone.
+    fn take(&mut self, sent: Sent) -> io::Result<()>;
+
+    /// The way is closed, but for `linger` at most it goes on with what it was given.
+    fn close(&mut self, _linger: Duration) {}
+}
+
+impl Line for Sender<Sent> {
+    fn take(&mut self, sent: Sent) -> io::Result<()> {
+        self.send(sent).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
 /// The way to one peer.
 pub(crate) struct MemoryOutlet {
-    sent: Sender<Sent>,
+    line: Box<dyn Line>,
     renewal: Renewal,
 }
 
 /// The end of a way to one peer that the network holds.
+#[cfg(any(test, feature = "internals"))]
 pub(crate) type Departures = Receiver<Sent>;
 
 impl MemoryOutlet {
+    /// One whose other end is a channel.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn new(
         heartbeat: Duration,
         peer_timeout: Duration,
         now: Duration,
     ) -> (Self, Departures) {
         let (sent, departures) = unbounded();
-        (Self { sent, renewal: Renewal::new(heartbeat, peer_timeout, now) }, departures)
+        (Self::over(Box::new(sent), heartbeat, peer_timeout, now), departures)
     }
 
-    fn tell(&self, sent: Sent) -> io::Result<()> {
-        self.sent.send(sent).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    pub(crate) fn over(
+        line: Box<dyn Line>,
+        heartbeat: Duration,
+        peer_timeout: Duration,
+        now: Duration,
+    ) -> Self {
+        Self { line, renewal: Renewal::new(heartbeat, peer_timeout, now) }
     }
 }
 
@@ -56,7 +81,7 @@ impl Outlet for MemoryOutlet {
     fn send(&mut self, frame: Frame) -> io::Result<()> {
         let header = wire::encode_header(&frame.header, &frame.payload);
         let frame = wire::decode(&header, frame.payload.into_body()).map_err(io::Error::other)?;
-        self.tell(Sent::Frame(frame))
+        self.line.take(Sent::Frame(frame))
     }
 
     fn stuck_at(&self, evidence: Duration) -> Option<Duration> {
@@ -65,7 +90,7 @@ impl Outlet for MemoryOutlet {
 
     fn renew(&mut self, evidence: Duration, now: Duration) {
         // A network that has gone carries nothing anyway.
-        let _ = self.tell(Sent::Renewed);
+        let _ = self.line.take(Sent::Renewed);
         self.renewal.handle_renewal(evidence, now);
     }
 
@@ -73,7 +98,9 @@ impl Outlet for MemoryOutlet {
         self.renewal.handle_pause(pause);
     }
 
-    fn close(self: Box<Self>, _linger: Duration) {}
+    fn close(mut self: Box<Self>, linger: Duration) {
+        self.line.close(linger);
+    }
 }
 
 /// Where the frames of all peers come in.
@@ -83,6 +110,8 @@ pub(crate) struct MemoryInlet {
     changes: Receiver<Change>,
     /// As far as anything has happened to them.
     connections: BTreeMap<Pid, Connection>,
+    /// Kept as long as the inlet is there.
+    _address: Option<Box<dyn Send>>,
 }
 
 /// What happens to the connection to this peer. None if it was replaced.
@@ -92,6 +121,7 @@ type Change = (Pid, Option<ConnectionEvent>);
 #[derive(Clone, Debug)]
 pub(crate) struct Arrivals {
     frames: Sender<Received>,
+    #[cfg(any(test, feature = "internals"))]
     wake_ups: Receiver<()>,
     changes: Sender<Change>,
 }
@@ -104,9 +134,21 @@ impl MemoryInlet {
         let (frames, arrivals) = unbounded();
         let (waker, wake_ups) = bounded(1);
         let (changes, changed) = unbounded();
-        let network = Arrivals { frames, wake_ups: wake_ups.clone(), changes };
-        let connections = BTreeMap::new();
-        (Self { arrivals, wake_ups, changes: changed, connections }, MemoryWaker(waker), network)
+        let network = Arrivals {
+            frames,
+            #[cfg(any(test, feature = "internals"))]
+            wake_ups: wake_ups.clone(),
+            changes,
+        };
+        let (connections, _address) = (BTreeMap::new(), None);
+        let inlet = Self { arrivals, wake_ups, changes: changed, connections, _address };
+        (inlet, MemoryWaker(waker), network)
+    }
+
+    /// The address at which it listens, to be dropped with it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn listening_at(self, address: impl Send + 'static) -> Self {
+        Self { _address: Some(Box::new(address)), ..self }
     }
 
     /// What ends a wait.
@@ -126,22 +168,25 @@ impl Arrivals {
     }
 
     /// How many frames have arrived and are not read.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn len(&self) -> usize {
         self.frames.len()
     }
 
     /// The inlet takes note that it was woken, as at the end of a wait.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn take_wake_up(&self) {
         let _ = self.wake_ups.try_recv();
     }
 
     /// Something has happened to the connection to this peer; or it was replaced, if that is none.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn tell(&self, peer: Pid, event: Option<ConnectionEvent>) {
         let _ = self.changes.send((peer, event));
     }
 
     /// Whether a wait of the inlet would end at once.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn is_ready(&self) -> bool {
         !self.frames.is_empty() || !self.wake_ups.is_empty() || !self.changes.is_empty()
     }

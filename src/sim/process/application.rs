@@ -1,7 +1,6 @@
 //! What the application of a process does, which holds the channels.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -10,6 +9,7 @@ use super::{END_SLACK, NEVER, Process};
 use crate::envelope::{Envelope, Pid, Recipient};
 use crate::event::{Event, Reason, Rejection};
 use crate::frame::Incarnation;
+use crate::lifecycle::Order;
 use crate::server::Mailbox;
 use crate::server::outboxes::Outboxes;
 use crate::session::Session;
@@ -28,7 +28,7 @@ pub(in crate::sim) struct Application {
     /// The process of each peer that it has heard last.
     sessions: BTreeMap<Pid, Session>,
     pub(in crate::sim) inbox: Option<Receiver<Envelope>>,
-    pub(super) stop: Option<Sender<Infallible>>,
+    pub(super) stop: Option<Sender<Order>>,
     events: Receiver<Event>,
     /// An envelope that found the outbox full.
     unsent: Option<Envelope>,
@@ -51,7 +51,7 @@ impl Application {
     pub(super) fn new(
         mailbox: Mailbox,
         outboxes: Outboxes,
-        stop: Sender<Infallible>,
+        stop: Sender<Order>,
         events: Receiver<Event>,
         now: Duration,
     ) -> Self {
