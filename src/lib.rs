@@ -193,6 +193,11 @@
 //! besides: so a peer is found that comes back at another address. While DNS does not answer, what
 //! is known stays.
 //!
+//! # Testing
+//!
+//! With the feature `testing` the module `testing` is there: a network within the process, without
+//! sockets and ports, on which a test cuts, delays, loses and resets what it wants, and kills servers.
+//!
 //! # Architecture
 //!
 //! An envelope's way: outbox → output → link → wire → transport → *network* → transport → wire →

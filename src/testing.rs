@@ -78,7 +78,7 @@
 //!     Ok(disk.count)
 //! }
 //!
-//! let wrong = (1..100).find(|seed| play(*seed, apply).unwrap_or_default() != 10);
+//! let wrong = (1..100).find(|seed| play(*seed, apply).is_ok_and(|count| count != 10));
 //! assert!(wrong.is_some());
 //! # assert_eq!(play(wrong.unwrap_or_default(), apply_once)?, 10);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
