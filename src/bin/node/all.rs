@@ -12,7 +12,7 @@ use raft_cluster::{Config, Pid};
 use crate::args::Arguments;
 use crate::children::{self, Ending, News, Process};
 use crate::output::{Format, Stdout};
-use crate::{INCOMPLETE, UNUSABLE, complain, interrupts};
+use crate::{INCOMPLETE, UNUSABLE, complain, signals};
 
 /// Starts every server of the configuration and stays until they have all ended. The exit status is
 /// the worst of theirs, where one that died counts as one that left something undelivered.
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Arguments, config: &Config) -> Result<ExitCode, Bo
         .into());
     }
     let (leave, told_to_leave) = bounded(1);
-    interrupts::watch(leave)?;
+    signals::watch(leave)?;
     // Without a buffer a child feels it when nobody reads what it says.
     let (tell, news) = bounded(0);
     let processes =

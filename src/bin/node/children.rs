@@ -18,13 +18,10 @@ use std::thread;
 
 use crossbeam_channel::Sender;
 use raft_cluster::Pid;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::lead::Lead;
 use crate::{INCOMPLETE, UNUSABLE};
-
-/// The signals that ask a process to end, which have these numbers on every Unix.
-const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
 
 /// What the parent hears of a child. A line ends in a newline.
 pub(crate) enum News {

@@ -28,7 +28,7 @@ use self::audit::Audit;
 use self::cluster::{Broken, Cluster};
 use self::narrator::Narrator;
 use self::record::Counts;
-use crate::{INCOMPLETE, chain, complain, interrupts};
+use crate::{INCOMPLETE, chain, complain, signals};
 
 const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
@@ -50,7 +50,7 @@ const CHAPTER: Duration = Duration::from_millis(1200);
 /// Tells the story. The exit status says whether it came true.
 pub(crate) fn run() -> Result<ExitCode, Box<dyn Error>> {
     let (leave, told_to_leave) = bounded(1);
-    interrupts::watch(leave)?;
+    signals::watch(leave)?;
     let cluster = Cluster::new(&PIDS, told_to_leave)?;
     let mut story = Story { cluster, narrator: Narrator::new(), chapter_ends: Instant::now() };
     let told = story.tell();

@@ -12,7 +12,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use raft_cluster::{Envelope, Pid};
 
-use crate::interrupts::INTERRUPTED;
+use crate::signals::INTERRUPTED;
 use crate::terminal;
 
 /// The parent's end. Dropping it ends the child at once.

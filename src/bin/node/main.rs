@@ -14,13 +14,13 @@ mod all;
 mod args;
 mod children;
 mod demo;
-mod interrupts;
 mod json;
 mod keygen;
 mod lead;
 mod metrics;
 mod one;
 mod output;
+mod signals;
 mod terminal;
 
 use std::error::Error;

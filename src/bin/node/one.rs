@@ -14,7 +14,7 @@ use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Report, Server};
 use crate::args::{Arguments, IdleTimeout, Seconds};
 use crate::metrics::Metrics;
 use crate::output::Output;
-use crate::{INCOMPLETE, chain, complain, interrupts, keygen, lead, terminal};
+use crate::{INCOMPLETE, chain, complain, keygen, lead, signals, terminal};
 
 /// Starts the server `pid` and stays until it has ended.
 pub(crate) fn run(
@@ -24,7 +24,7 @@ pub(crate) fn run(
 ) -> Result<ExitCode, Box<dyn Error>> {
     let started = Instant::now();
     let (leave, told_to_leave) = bounded(1);
-    interrupts::watch(leave.clone())?;
+    signals::watch(leave.clone())?;
     let (IdleTimeout(idle_timeout), Seconds(linger)) = (arguments.idle_timeout, arguments.linger);
     let mut builder = Server::builder(config, pid).idle_timeout(idle_timeout).linger(linger);
     if let Some(path) = &arguments.secret_key {

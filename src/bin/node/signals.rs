@@ -1,12 +1,16 @@
-//! Ctrl-C and SIGTERM: the first asks the program to leave, a second one ends it at once.
+//! The signals Ctrl-C, SIGTERM and SIGHUP: the first asks the program to leave, a second one ends it
+//! at once.
 
 use std::convert::Infallible;
+use std::io;
 use std::mem;
 use std::process;
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::complain;
 
@@ -20,20 +24,25 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// The second one does not go that way: whoever reads the channel may be stuck, writing to a pipe
 /// that nobody empties.
-pub(crate) fn watch(leave: Sender<()>) -> Result<(), ctrlc::Error> {
+pub(crate) fn watch(leave: Sender<()>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let mut asked = false;
-    ctrlc::set_handler(move || {
+    let handle = move |_| {
         if mem::replace(&mut asked, true) {
             process::exit(INTERRUPTED);
         }
         announce();
         // A full channel says the same already.
         let _ = leave.try_send(());
-    })
+    };
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || signals.forever().for_each(handle))?;
+    Ok(())
 }
 
 /// Says that the program is leaving, which it may have done right after. Where stderr is stuck, it
-/// leaves without a word, and a second interrupt still finds a handler that is free.
+/// leaves without a word, and a second interrupt still finds a thread that is free.
 fn announce() {
     let (said, is_said) = bounded::<Infallible>(0);
     let thread = thread::Builder::new().name("announcement".into()).spawn(move || {
