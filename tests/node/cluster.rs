@@ -58,6 +58,20 @@ impl Cluster {
         fs::write(self.config(), configuration(urls)).unwrap();
     }
 
+    /// Lists these servers, each on a socket in the folder, in a new file that takes the place of
+    /// the old one at once.
+    pub(crate) fn list(&self, pids: &[u32]) {
+        let urls: Vec<_> = pids.iter().map(|&pid| (pid, self.ipc(pid))).collect();
+        self.replace(&configuration(&urls));
+    }
+
+    /// Has a text take the place of the configuration at once.
+    pub(crate) fn replace(&self, text: &str) {
+        let new = self.path("config.json.new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.config()).unwrap();
+    }
+
     pub(crate) fn config(&self) -> PathBuf {
         self.path("config.json")
     }
@@ -96,7 +110,8 @@ impl Cluster {
     }
 }
 
-fn configuration(urls: &[(u32, String)]) -> String {
+/// A configuration that lists these servers.
+pub(crate) fn configuration(urls: &[(u32, String)]) -> String {
     let servers: Vec<_> = urls.iter().map(|(pid, url)| json!({"mypid": pid, "url": url})).collect();
     json!({"object": {"total": servers.len(), "Servers": servers}}).to_string()
 }

@@ -18,6 +18,8 @@ mod metrics;
 mod one;
 mod output;
 mod process;
-#[path = "../support/skips.rs"]
-mod skips;
+mod reconfigure;
+#[path = "../support/mod.rs"]
+mod support;
 mod typing;
+mod typist;

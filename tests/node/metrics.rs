@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use crate::addresses::free_addresses;
 use crate::cluster::Cluster;
 use crate::process::{Finished, PATIENCE, Process};
-use crate::skips::skip;
+use crate::support::skips::skip;
 
 const EXPECT_PROMTOOL: &str = "RAFT_CLUSTER_EXPECT_PROMTOOL";
 

@@ -102,6 +102,16 @@ impl Lines {
         lines
     }
 
+    /// The lines until each of these texts is in one of them, in whatever order they come.
+    pub(crate) fn until_all(&self, texts: &[&str]) -> Vec<String> {
+        let mut lines = Vec::new();
+        while !texts.iter().all(|text| lines.iter().any(|line: &String| line.contains(text))) {
+            let line = self.next();
+            lines.push(line.unwrap_or_else(|| panic!("not all of {texts:?} came: {lines:#?}")));
+        }
+        lines
+    }
+
     /// The lines up to the end of the stream.
     pub(crate) fn rest(&self) -> Vec<String> {
         std::iter::from_fn(|| self.next()).collect()

@@ -1,43 +1,10 @@
 //! `node` at a terminal: what is typed there is sent.
 
-use std::fs::File;
-use std::io::Write;
-use std::process::Command;
-
-use nix::pty::{OpenptyResult, openpty};
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::process::{Finished, Process};
-
-/// A server and the keyboard of its terminal.
-struct Typist {
-    keyboard: File,
-    server: Process,
-}
-
-impl Typist {
-    fn at(command: &mut Command) -> Self {
-        let OpenptyResult { master, slave } = openpty(None, None).unwrap();
-        // Nobody reads the echo.
-        let mut modes = tcgetattr(&slave).unwrap();
-        modes.local_flags.remove(LocalFlags::ECHO);
-        tcsetattr(&slave, SetArg::TCSANOW, &modes).unwrap();
-        let server = Process::spawn(command.stdin(slave));
-        server.stderr.until("a line typed goes to all");
-        Self { keyboard: master.into(), server }
-    }
-
-    fn types(&mut self, line: &str) {
-        self.keyboard.write_all(format!("{line}\n").as_bytes()).unwrap();
-    }
-
-    /// Ctrl-D, which a terminal turns into the end of input.
-    fn ends_input(&mut self) {
-        self.keyboard.write_all(b"\x04").unwrap();
-    }
-}
+use crate::process::Finished;
+use crate::typist::Typist;
 
 #[test]
 fn a_line_is_broadcast_and_an_address_picks_one_server() {

@@ -12,7 +12,8 @@ use raft_cluster::{Config, Pid};
 use crate::args::Arguments;
 use crate::children::{self, Ending, News, Process};
 use crate::output::{Format, Stdout};
-use crate::{INCOMPLETE, UNUSABLE, complain, signals};
+use crate::signals::{self, Orders};
+use crate::{INCOMPLETE, UNUSABLE, complain};
 
 /// Starts every server of the configuration and stays until they have all ended. The exit status is
 /// the worst of theirs, where one that died counts as one that left something undelivered.
@@ -26,7 +27,8 @@ pub(crate) fn run(arguments: &Arguments, config: &Config) -> Result<ExitCode, Bo
         .into());
     }
     let (leave, told_to_leave) = bounded(1);
-    signals::watch(leave)?;
+    let (reread, told_to_reread) = bounded(1);
+    signals::watch(Orders { leave, reread })?;
     // Without a buffer a child feels it when nobody reads what it says.
     let (tell, news) = bounded(0);
     let processes =
@@ -40,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments, config: &Config) -> Result<ExitCode, Bo
         width: config.pids().iter().map(|pid| pid.to_string().len()).max().unwrap_or(0),
         worst: 0,
     };
-    Ok(parent.run(&news, &told_to_leave))
+    Ok(parent.run(&news, &told_to_leave, &told_to_reread))
 }
 
 struct Parent {
@@ -55,7 +57,12 @@ struct Parent {
 }
 
 impl Parent {
-    fn run(mut self, news: &Receiver<News>, told_to_leave: &Receiver<()>) -> ExitCode {
+    fn run(
+        mut self,
+        news: &Receiver<News>,
+        told_to_leave: &Receiver<()>,
+        told_to_reread: &Receiver<()>,
+    ) -> ExitCode {
         loop {
             select! {
                 recv(news) -> news => match news {
@@ -63,6 +70,7 @@ impl Parent {
                     Err(_) => return self.finish(),
                 },
                 recv(told_to_leave) -> _ => self.leave(),
+                recv(told_to_reread) -> _ => self.reread(),
             }
         }
     }
@@ -99,6 +107,13 @@ impl Parent {
     fn leave(&mut self) {
         if !mem::replace(&mut self.leaving, true) {
             self.processes.iter_mut().for_each(|process| process.lead.leave());
+        }
+    }
+
+    /// Has every child read its files again, and say what came of it.
+    fn reread(&mut self) {
+        if !self.leaving {
+            self.processes.iter_mut().for_each(|process| process.lead.reread());
         }
     }
 

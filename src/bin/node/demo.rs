@@ -28,7 +28,8 @@ use self::audit::Audit;
 use self::cluster::{Broken, Cluster};
 use self::narrator::Narrator;
 use self::record::Counts;
-use crate::{INCOMPLETE, chain, complain, signals};
+use crate::signals::{self, Orders};
+use crate::{INCOMPLETE, chain, complain};
 
 const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
@@ -50,7 +51,8 @@ const CHAPTER: Duration = Duration::from_millis(1200);
 /// Tells the story. The exit status says whether it came true.
 pub(crate) fn run() -> Result<ExitCode, Box<dyn Error>> {
     let (leave, told_to_leave) = bounded(1);
-    signals::watch(leave)?;
+    // It has no files of its user's: where its terminal goes away, the story ends.
+    signals::watch(Orders { reread: leave.clone(), leave })?;
     let cluster = Cluster::new(&PIDS, told_to_leave)?;
     let mut story = Story { cluster, narrator: Narrator::new(), chapter_ends: Instant::now() };
     let told = story.tell();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use raft_cluster::{Envelope, Event, Pid, Recipient, Report};
+use raft_cluster::{Changes, Envelope, Event, Pid, Recipient, Report};
 use serde::{Serialize, Serializer};
 
 /// One line. The fields come out in the order in which they stand here; `pid` is the server that
@@ -78,6 +78,18 @@ pub(crate) enum Line<'a> {
         address: Option<IpAddr>,
         count: u64,
     },
+    /// The files were read again.
+    Reconfigured {
+        pid: Pid,
+        added: &'a [Pid],
+        removed: &'a [Pid],
+        changed: &'a [Pid],
+    },
+    /// They were, and something is wrong, so that nothing was changed.
+    NotReconfigured {
+        pid: Pid,
+        error: &'a str,
+    },
     /// An event that this program does not know yet.
     Other {
         pid: Pid,
@@ -122,6 +134,11 @@ impl<'a> Line<'a> {
             }
             ref other => Self::Other { pid, text: other.to_string() },
         }
+    }
+
+    pub(crate) fn reconfigured(pid: Pid, changes: &'a Changes) -> Self {
+        let Changes { added, removed, changed, .. } = changes;
+        Self::Reconfigured { pid, added, removed, changed }
     }
 
     pub(crate) fn stopped(pid: Pid, report: &Report) -> Self {

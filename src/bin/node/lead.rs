@@ -1,18 +1,18 @@
 //! The lead between a parent and its child: a pipe, which is the child's stdin.
 //!
-//! An empty line on it asks the child to leave; any other line, which only a child of `--demo`
-//! gets, is sent as if it had been typed. The end of the pipe says that the parent is gone, however
-//! that came about, and ends the child at once: so not even `kill -9` on the parent leaves children
-//! behind.
+//! An empty line on it asks the child to leave. Any other line has a child of `--all` read its files
+//! again; what a child of `--demo` gets, it sends as if it had been typed. The end of the pipe says
+//! that the parent is gone, however that came about, and ends the child at once: so not even `kill
+//! -9` on the parent leaves children behind.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::process::{self, ChildStdin};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use raft_cluster::{Envelope, Pid};
+use raft_cluster::{Envelope, Monitor};
 
-use crate::signals::INTERRUPTED;
+use crate::signals::{INTERRUPTED, Orders};
 use crate::terminal;
 
 /// The parent's end. Dropping it ends the child at once.
@@ -28,6 +28,13 @@ impl Lead {
         self.write("\n");
     }
 
+    /// Has a child of `--all` read its files again.
+    ///
+    /// A signal would end a child that has just been started and does not wait for it yet.
+    pub(crate) fn reread(&mut self) {
+        self.write("reread\n");
+    }
+
     /// Has a child of `--demo` send what would be typed in these lines. Each ends in a newline.
     pub(crate) fn dictate(&mut self, lines: &str) {
         self.write(lines);
@@ -39,11 +46,12 @@ impl Lead {
     }
 }
 
-/// The end of a child of `--all`: starts the thread that passes on to `leave` what the parent says.
-pub(crate) fn follow(leave: Sender<()>) -> io::Result<()> {
+/// The end of a child of `--all`: starts the thread that passes on what the parent says.
+pub(crate) fn follow(orders: Orders) -> io::Result<()> {
     thread::Builder::new().name("lead".into()).spawn(move || {
-        while let Ok(1..) = io::stdin().read(&mut [0]) {
-            let _ = leave.try_send(());
+        for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
+            let order = if line.is_empty() { &orders.leave } else { &orders.reread };
+            let _ = order.try_send(());
         }
         process::exit(INTERRUPTED)
     })?;
@@ -54,14 +62,14 @@ pub(crate) fn follow(leave: Sender<()>) -> io::Result<()> {
 /// outbox. The channel that it returns ends, and the outbox with it, when the child is to leave.
 pub(crate) fn take_dictation(
     outbox: Sender<Envelope>,
-    peers: Vec<Pid>,
+    monitor: Monitor,
 ) -> io::Result<Receiver<()>> {
     let (open, input) = bounded(0);
     thread::Builder::new().name("dictation".into()).spawn(move || {
         let mut open: Option<(Sender<()>, _)> = Some((open, outbox));
         for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
             let said = open.as_ref().filter(|_| !line.is_empty());
-            if said.is_none_or(|(_, outbox)| terminal::send(line, outbox, &peers).is_err()) {
+            if said.is_none_or(|(_, outbox)| terminal::send(line, outbox, &monitor).is_err()) {
                 open = None;
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  main ── args ──┬── one ── the server of one pid ◄── terminal (typed lines)
-//!                 │     ▲
+//!                 │     ▲                ▲
+//!                 │     │                └── reconfigure: the files, read again
 //!                 │     ├─── lead: what the parent says
 //!                 │     └──► metrics: what Prometheus asks for
 //!                 ├── all ───┬── children: a process for each server
@@ -20,6 +21,7 @@ mod lead;
 mod metrics;
 mod one;
 mod output;
+mod reconfigure;
 mod signals;
 mod terminal;
 

@@ -9,12 +9,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
-use raft_cluster::{Config, Envelope, Event, Mailbox, Pid, Report, Server};
+use raft_cluster::{Config, Envelope, Event, Mailbox, Monitor, Pid, Report, Server};
 
 use crate::args::{Arguments, IdleTimeout, Seconds};
 use crate::metrics::Metrics;
 use crate::output::Output;
-use crate::{INCOMPLETE, chain, complain, keygen, lead, signals, terminal};
+use crate::reconfigure::{self, Files, Outcome, Request};
+use crate::signals::{self, Orders};
+use crate::{INCOMPLETE, chain, complain, lead, terminal};
 
 /// Starts the server `pid` and stays until it has ended.
 pub(crate) fn run(
@@ -24,11 +26,14 @@ pub(crate) fn run(
 ) -> Result<ExitCode, Box<dyn Error>> {
     let started = Instant::now();
     let (leave, told_to_leave) = bounded(1);
-    signals::watch(leave.clone())?;
+    let (reread, told_to_reread) = bounded(1);
+    let orders = Orders { leave, reread };
+    signals::watch(orders.clone())?;
     let (IdleTimeout(idle_timeout), Seconds(linger)) = (arguments.idle_timeout, arguments.linger);
     let mut builder = Server::builder(config, pid).idle_timeout(idle_timeout).linger(linger);
-    if let Some(path) = &arguments.secret_key {
-        builder = builder.secret_key(keygen::load(path, pid)?);
+    let files = Files::of(arguments, pid);
+    if let Some(secret) = files.secret_key()? {
+        builder = builder.secret_key(secret);
     }
     let metrics = arguments.metrics.map(Metrics::bind).transpose()?;
     let (Mailbox { outbox, inbox, .. }, server) = builder.start()?;
@@ -40,8 +45,8 @@ pub(crate) fn run(
 
     // The outbox is empty, so this does not wait; and it only fails where the inbox ends as well.
     let _ = outbox.send(Envelope::broadcast(arguments.message.clone()));
-    let peers = server.peers();
-    let typing = heed_stdin(&Input::of(arguments), outbox, leave, peers)?;
+    let typing = heed_stdin(&Input::of(arguments), outbox, orders, server.monitor())?;
+    let (request, requests) = bounded(0);
     let session = Session {
         pid,
         output,
@@ -51,7 +56,8 @@ pub(crate) fn run(
         linger,
         patience: never(),
         told_to_leave,
-        ending: Ending::of(server)?,
+        reconfigured: reconfigure::start_reader(files, told_to_reread, request)?,
+        ending: Ending::of(server, requests)?,
     };
     Ok(session.run())
 }
@@ -87,13 +93,13 @@ impl Input {
 fn heed_stdin(
     input: &Input,
     outbox: Sender<Envelope>,
-    leave: Sender<()>,
-    peers: Vec<Pid>,
+    orders: Orders,
+    monitor: Monitor,
 ) -> io::Result<Receiver<()>> {
     match input {
-        Input::Terminal => return terminal::read_lines(outbox, peers),
-        Input::Dictation => return lead::take_dictation(outbox, peers),
-        Input::Lead => lead::follow(leave)?,
+        Input::Terminal => return terminal::read_lines(outbox, monitor),
+        Input::Dictation => return lead::take_dictation(outbox, monitor),
+        Input::Lead => lead::follow(orders)?,
         Input::Nothing => {}
     }
     Ok(never())
@@ -111,6 +117,7 @@ struct Session {
     /// How long the peers may take to leave once the typed input has ended.
     patience: Receiver<Instant>,
     told_to_leave: Receiver<()>,
+    reconfigured: Receiver<Outcome>,
     ending: Ending,
 }
 
@@ -135,7 +142,14 @@ impl Session {
                 }
                 recv(self.patience) -> _ => self.ending.begin(),
                 recv(self.told_to_leave) -> _ => self.ending.begin(),
+                recv(self.reconfigured) -> outcome => match outcome {
+                    Ok(outcome) => self.output.reconfigured(&outcome),
+                    Err(_) => self.reconfigured = never(),
+                },
                 recv(self.ending.ended) -> _ => break,
+            }
+            if self.output.has_failed() {
+                self.ending.begin();
             }
         }
         self.show(None, None);
@@ -162,9 +176,6 @@ impl Session {
         }
         envelopes.iter().for_each(|envelope| self.output.message(envelope));
         goodbyes.into_iter().for_each(|event| self.output.event(event));
-        if self.output.has_failed() {
-            self.ending.begin();
-        }
     }
 
     fn finish(mut self) -> ExitCode {
@@ -196,9 +207,10 @@ fn is_back(peer: Pid, since: &[Event]) -> bool {
     since.contains(&Event::Up(peer)) || since.contains(&Event::Restarted(peer))
 }
 
-/// The thread in which the server shuts down, so that meanwhile what arrives is still shown.
+/// The thread that has the server: it reconfigures it when that is requested, and shuts it down in
+/// the end. Meanwhile what arrives is still shown.
 struct Ending {
-    /// Dropped, it begins.
+    /// Dropped, it begins, and takes no more requests.
     begin: Option<Sender<Infallible>>,
     /// Ends with the thread.
     ended: Receiver<Infallible>,
@@ -206,12 +218,12 @@ struct Ending {
 }
 
 impl Ending {
-    fn of(server: Server) -> io::Result<Self> {
+    fn of(server: Server, requests: Receiver<Request>) -> io::Result<Self> {
         let (begin, begun) = bounded::<Infallible>(0);
         let (running, ended) = bounded::<Infallible>(0);
         let thread = thread::Builder::new().name("ending".into()).spawn(move || {
             let _running = running;
-            let _ = begun.recv();
+            serve(&server, &begun, requests);
             server.shutdown()
         })?;
         Ok(Self { begin: Some(begin), ended, thread })
@@ -225,6 +237,19 @@ impl Ending {
     /// What the server left behind. A panic of its threads goes on here.
     fn join(self) -> Report {
         self.thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+    }
+}
+
+/// Carries out what is requested until the ending has begun.
+fn serve(server: &Server, begun: &Receiver<Infallible>, mut requests: Receiver<Request>) {
+    loop {
+        select! {
+            recv(begun) -> _ => return,
+            recv(requests) -> request => match request {
+                Ok(request) => request.carry_out(server),
+                Err(_) => requests = never(),
+            },
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use raft_cluster::{Envelope, Event, Pid, Recipient, Report};
 
 use crate::json::Line;
+use crate::reconfigure::Outcome;
 
 /// Stdout, a line at a time, until it fails. Then the program is to leave, and what it still has to
 /// show goes nowhere.
@@ -85,6 +86,20 @@ impl Output {
         match self.format {
             Format::Json => self.json(&Line::event(self.pid, event)),
             Format::Text => self.text(&event.to_string()),
+        }
+    }
+
+    /// Says what a reading of the files has changed. That one changed nothing since something is
+    /// wrong is on stderr too, and in text only there.
+    pub(crate) fn reconfigured(&mut self, outcome: &Outcome) {
+        let pid = self.pid;
+        match (self.format, outcome) {
+            (Format::Json, Ok(changes)) => self.json(&Line::reconfigured(pid, changes)),
+            (Format::Json, Err(error)) => self.json(&Line::NotReconfigured { pid, error }),
+            (Format::Text, Ok(changes)) => {
+                self.text(&format!("server {pid} has read its configuration again: {changes}"));
+            }
+            (Format::Text, Err(_)) => {}
         }
     }
 

@@ -1,5 +1,5 @@
-//! The signals Ctrl-C, SIGTERM and SIGHUP: the first asks the program to leave, a second one ends it
-//! at once.
+//! The signals: Ctrl-C and SIGTERM ask the program to leave, a second one ends it at once, and SIGHUP
+//! has it read its files again.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,24 +20,35 @@ pub(crate) const INTERRUPTED: i32 = 130;
 /// How long the program waits for its own announcement.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// From now on an interrupt does not end the program but is told to `leave`.
+/// Where it is told what a process is to do. A channel that is full says the same already.
+#[derive(Clone)]
+pub(crate) struct Orders {
+    pub(crate) leave: Sender<()>,
+    pub(crate) reread: Sender<()>,
+}
+
+/// From now on an interrupt does not end the program but is told to `leave`, and SIGHUP to `reread`
+/// until then.
 ///
-/// The second one does not go that way: whoever reads the channel may be stuck, writing to a pipe
-/// that nobody empties.
-pub(crate) fn watch(leave: Sender<()>) -> io::Result<()> {
+/// The second interrupt does not go that way: whoever reads the channel may be stuck, writing to a
+/// pipe that nobody empties.
+pub(crate) fn watch(orders: Orders) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let mut asked = false;
-    let handle = move |_| {
-        if mem::replace(&mut asked, true) {
-            process::exit(INTERRUPTED);
+    let watch = move || {
+        let mut interrupted = false;
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP if interrupted => {}
+                SIGHUP => drop(orders.reread.try_send(())),
+                _ if mem::replace(&mut interrupted, true) => process::exit(INTERRUPTED),
+                _ => {
+                    announce();
+                    let _ = orders.leave.try_send(());
+                }
+            }
         }
-        announce();
-        // A full channel says the same already.
-        let _ = leave.try_send(());
     };
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || signals.forever().for_each(handle))?;
+    thread::Builder::new().name("signals".into()).spawn(watch)?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::str;
 use std::thread;
 
 use crossbeam_channel::{Receiver, SendError, Sender, bounded};
-use raft_cluster::{Bytes, Envelope, Pid};
+use raft_cluster::{Bytes, Envelope, Monitor, Pid};
 use thiserror::Error;
 
 use crate::complain;
@@ -15,13 +15,13 @@ use crate::complain;
 ///
 /// The thread has the outbox to itself, so a full one makes only the typist wait. It may sit in its
 /// read until the program has ended.
-pub(crate) fn read_lines(outbox: Sender<Envelope>, peers: Vec<Pid>) -> io::Result<Receiver<()>> {
+pub(crate) fn read_lines(outbox: Sender<Envelope>, monitor: Monitor) -> io::Result<Receiver<()>> {
     complain("a line typed goes to all, `@3 text` to server 3; end of input leaves");
     let (open, input) = bounded(0);
     thread::Builder::new().name("terminal".into()).spawn(move || {
         let _open: Sender<()> = open;
         let mut lines = io::stdin().lock().split(b'\n').map_while(Result::ok);
-        let _ = lines.try_for_each(|line| send(line, &outbox, &peers));
+        let _ = lines.try_for_each(|line| send(line, &outbox, &monitor));
     })?;
     Ok(input)
 }
@@ -31,9 +31,9 @@ pub(crate) fn read_lines(outbox: Sender<Envelope>, peers: Vec<Pid>) -> io::Resul
 pub(crate) fn send(
     line: Vec<u8>,
     outbox: &Sender<Envelope>,
-    peers: &[Pid],
+    monitor: &Monitor,
 ) -> Result<(), SendError<Envelope>> {
-    match parse(line.into(), peers) {
+    match parse(line.into(), &monitor.peers()) {
         Ok(envelope) => outbox.send(envelope),
         Err(error) => {
             complain(&error.to_string());
