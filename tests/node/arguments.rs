@@ -22,6 +22,7 @@ fn a_wrong_argument_is_named() {
         (&["--demo", "--metrics", "[::1]:1"], "'--demo' cannot be used with '--metrics <ADDR>'"),
         (&["--all", "--metrics", "[::1]:1"], "'--all' cannot be used with '--metrics <ADDR>'"),
         (&["--pid", "1", "--metrics", "here"], "invalid socket address syntax"),
+        (&["--demo", "--watch-config"], "'--demo' cannot be used with '--watch-config'"),
         (&["--demo", "--json"], "'--demo' cannot be used with '--json'"),
         (&["--pid"], "--pid <N>"),
         (&["--pid", "one"], "'one'"),
@@ -119,7 +120,8 @@ fn help_and_version_are_answers() {
     let Finished { code, stdout, stderr } = cluster.node(&["--help"]).finish();
     assert_eq!((code, stderr), (Some(0), vec![]));
     let help = stdout.join("\n");
-    let flags = "--pid --all --demo --config --secret-key --message --idle-timeout --linger --json";
+    let flags = "--pid --all --demo --config --secret-key --message --idle-timeout --linger \
+                 --watch-config --json SIGHUP";
     for flag in flags.split(' ').chain(["--help", "--version"]) {
         assert!(help.contains(flag), "{flag} is not in: {help}");
     }

@@ -163,6 +163,18 @@ fn an_interrupt_leaves_neither_a_process_nor_a_file_behind() {
 }
 
 #[test]
+fn a_demo_whose_terminal_goes_away_leaves_nothing_behind() {
+    let demo = Demo::start();
+    demo.node.stdout.until("── 2");
+    let connections = demo.connections();
+    demo.node.signal(Signal::SIGHUP);
+    assert_eq!(demo.node.status().code(), Some(1));
+    connections.into_iter().for_each(wait_for_the_end_of);
+    assert_eq!(demo.left(), [""; 0].map(PathBuf::from));
+    assert_eq!(demo.node.stderr.rest(), ["node: the story breaks off: it was interrupted"]);
+}
+
+#[test]
 fn killing_the_demo_leaves_no_process_behind() {
     let demo = Demo::start();
     demo.node.stdout.until("── 2");

@@ -23,3 +23,4 @@ mod reconfigure;
 mod support;
 mod typing;
 mod typist;
+mod watch_config;

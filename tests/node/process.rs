@@ -1,18 +1,20 @@
 //! A running `node`, its output read line by line, killed when it is dropped.
 
+use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// How long a test waits for what must come. It is not reached unless something is broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for what must come, whatever else comes before. It is not reached unless
+/// something is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process in a group of its own, as a shell starts it.
 pub(crate) struct Process {
@@ -94,34 +96,30 @@ impl Lines {
 
     /// The lines up to and with the first that contains `text`.
     pub(crate) fn until(&self, text: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        while !lines.last().is_some_and(|line: &String| line.contains(text)) {
-            let line = self.next();
-            lines.push(line.unwrap_or_else(|| panic!("no line with {text:?} came: {lines:#?}")));
-        }
-        lines
+        self.until_all(&[text])
     }
 
     /// The lines until each of these texts is in one of them, in whatever order they come.
-    pub(crate) fn until_all(&self, texts: &[&str]) -> Vec<String> {
-        let mut lines = Vec::new();
-        while !texts.iter().all(|text| lines.iter().any(|line: &String| line.contains(text))) {
-            let line = self.next();
-            lines.push(line.unwrap_or_else(|| panic!("not all of {texts:?} came: {lines:#?}")));
+    pub(crate) fn until_all(&self, texts: &[impl AsRef<str> + Debug]) -> Vec<String> {
+        let (mut lines, late) = (Vec::<String>::new(), Instant::now() + PATIENCE);
+        while !texts.iter().all(|text| lines.iter().any(|line| line.contains(text.as_ref()))) {
+            match self.0.recv_deadline(late) {
+                Ok(line) => lines.push(line),
+                Err(error) => panic!("instead of {texts:?} came {lines:#?}: {error}"),
+            }
         }
         lines
     }
 
     /// The lines up to the end of the stream.
     pub(crate) fn rest(&self) -> Vec<String> {
-        std::iter::from_fn(|| self.next()).collect()
-    }
-
-    fn next(&self) -> Option<String> {
-        match self.0.recv_timeout(PATIENCE) {
-            Ok(line) => Some(line),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("nothing more comes, nor an end"),
+        let (mut lines, late) = (Vec::new(), Instant::now() + PATIENCE);
+        loop {
+            match self.0.recv_deadline(late) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => return lines,
+                Err(RecvTimeoutError::Timeout) => panic!("there is no end to {lines:#?}"),
+            }
         }
     }
 }

@@ -17,6 +17,10 @@ use crate::output::Format;
 ///
 /// At a terminal, a line typed is broadcast, `@3 text` goes to server 3, and end of input leaves.
 /// Otherwise the server broadcasts its message and ends when its peers have left.
+///
+/// At SIGHUP it reads its configuration and its secret key again, and says what has changed, or what
+/// is wrong and that nothing was changed. With `--all` each server does so for itself; none is
+/// started or ended.
 #[derive(Debug, Parser)]
 #[command(name = "node", version = VERSION.as_str())]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -54,6 +58,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDR", conflicts_with = "all")]
     pub(crate) metrics: Option<SocketAddr>,
 
+    /// Read the configuration and the secret key again when they change, as at SIGHUP.
+    #[arg(long)]
+    pub(crate) watch_config: bool,
+
     /// Write one JSON object a line instead of text.
     #[arg(long)]
     json: bool,
@@ -85,13 +93,14 @@ struct Which {
 }
 
 /// The arguments that say something about servers other than those of the demo.
-const OF_A_SERVER: [&str; 9] = [
+const OF_A_SERVER: [&str; 10] = [
     "config",
     "secret_key",
     "message",
     "idle_timeout",
     "linger",
     "metrics",
+    "watch_config",
     "json",
     "supervised",
     "dictated",

@@ -14,7 +14,7 @@ use raft_cluster::{Config, Envelope, Event, Mailbox, Monitor, Pid, Report, Serve
 use crate::args::{Arguments, IdleTimeout, Seconds};
 use crate::metrics::Metrics;
 use crate::output::Output;
-use crate::reconfigure::{self, Files, Outcome, Request};
+use crate::reconfigure::{Files, Outcome, Reader, Reading, Request};
 use crate::signals::{self, Orders};
 use crate::{INCOMPLETE, chain, complain, lead, terminal};
 
@@ -32,7 +32,8 @@ pub(crate) fn run(
     let (IdleTimeout(idle_timeout), Seconds(linger)) = (arguments.idle_timeout, arguments.linger);
     let mut builder = Server::builder(config, pid).idle_timeout(idle_timeout).linger(linger);
     let files = Files::of(arguments, pid);
-    if let Some(secret) = files.secret_key()? {
+    let secret = files.secret_key()?;
+    if let Some(secret) = secret.clone() {
         builder = builder.secret_key(secret);
     }
     let metrics = arguments.metrics.map(Metrics::bind).transpose()?;
@@ -46,7 +47,12 @@ pub(crate) fn run(
     // The outbox is empty, so this does not wait; and it only fails where the inbox ends as well.
     let _ = outbox.send(Envelope::broadcast(arguments.message.clone()));
     let typing = heed_stdin(&Input::of(arguments), outbox, orders, server.monitor())?;
-    let (request, requests) = bounded(0);
+    let (requests, requested) = bounded(0);
+    let reader = Reader { files, told_to_reread, requests };
+    match arguments.watch_config {
+        true => reader.start_to_watch(Reading::of(config, secret))?,
+        false => reader.start()?,
+    }
     let session = Session {
         pid,
         output,
@@ -56,8 +62,7 @@ pub(crate) fn run(
         linger,
         patience: never(),
         told_to_leave,
-        reconfigured: reconfigure::start_reader(files, told_to_reread, request)?,
-        ending: Ending::of(server, requests)?,
+        ending: Ending::of(server, requested)?,
     };
     Ok(session.run())
 }
@@ -117,7 +122,6 @@ struct Session {
     /// How long the peers may take to leave once the typed input has ended.
     patience: Receiver<Instant>,
     told_to_leave: Receiver<()>,
-    reconfigured: Receiver<Outcome>,
     ending: Ending,
 }
 
@@ -142,9 +146,9 @@ impl Session {
                 }
                 recv(self.patience) -> _ => self.ending.begin(),
                 recv(self.told_to_leave) -> _ => self.ending.begin(),
-                recv(self.reconfigured) -> outcome => match outcome {
+                recv(self.ending.reconfigured) -> outcome => match outcome {
                     Ok(outcome) => self.output.reconfigured(&outcome),
-                    Err(_) => self.reconfigured = never(),
+                    Err(_) => self.ending.reconfigured = never(),
                 },
                 recv(self.ending.ended) -> _ => break,
             }
@@ -212,6 +216,8 @@ fn is_back(peer: Pid, since: &[Event]) -> bool {
 struct Ending {
     /// Dropped, it begins, and takes no more requests.
     begin: Option<Sender<Infallible>>,
+    /// What came of each request.
+    reconfigured: Receiver<Outcome>,
     /// Ends with the thread.
     ended: Receiver<Infallible>,
     thread: JoinHandle<Report>,
@@ -221,12 +227,14 @@ impl Ending {
     fn of(server: Server, requests: Receiver<Request>) -> io::Result<Self> {
         let (begin, begun) = bounded::<Infallible>(0);
         let (running, ended) = bounded::<Infallible>(0);
+        // Without room: what came of a request has been taken before the thread goes on.
+        let (tell, reconfigured) = bounded(0);
         let thread = thread::Builder::new().name("ending".into()).spawn(move || {
             let _running = running;
-            serve(&server, &begun, requests);
+            serve(&server, &begun, requests, &tell);
             server.shutdown()
         })?;
-        Ok(Self { begin: Some(begin), ended, thread })
+        Ok(Self { begin: Some(begin), reconfigured, ended, thread })
     }
 
     /// Leaves in order; asked again, it goes on doing so.
@@ -241,12 +249,17 @@ impl Ending {
 }
 
 /// Carries out what is requested until the ending has begun.
-fn serve(server: &Server, begun: &Receiver<Infallible>, mut requests: Receiver<Request>) {
+fn serve(
+    server: &Server,
+    begun: &Receiver<Infallible>,
+    mut requests: Receiver<Request>,
+    tell: &Sender<Outcome>,
+) {
     loop {
         select! {
             recv(begun) -> _ => return,
             recv(requests) -> request => match request {
-                Ok(request) => request.carry_out(server),
+                Ok(request) => request.carry_out(server, tell),
                 Err(_) => requests = never(),
             },
         }

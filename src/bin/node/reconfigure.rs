@@ -1,117 +1,125 @@
-//! Another configuration for a server that runs: its files are read again when somebody asks for it.
+//! Another configuration for a server that runs: its files are read again when somebody asks for it,
+//! and with `--watch-config` when they say something else.
 //!
 //! ```text
 //!  signals, lead ── reread ──► reader ── request ──► the thread that has the server
-//!                               │  ▲                    │
-//!      one ◄────── outcome ─────┘  └────── answer ──────┘
+//!                                 ▲                     │       │
+//!                                 └────── outcome ──────┘       └──── outcome ──► one
 //! ```
 //!
 //! The reader may wait for a file, or for stderr to take a complaint. Neither what arrives nor the
 //! end of the server waits for it.
 
+mod files;
+
 use std::io;
-use std::path::PathBuf;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use raft_cluster::{Changes, Config, KeyFileError, Pid, ReconfigureError, SecretKey, Server};
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
+use raft_cluster::{Changes, Config, ReconfigureError, SecretKey, Server};
 
-use crate::args::Arguments;
-use crate::{chain, complain, keygen};
+use self::files::Watch;
+pub(crate) use self::files::{Files, Reading};
+use crate::{chain, complain};
 
 /// What came of a reading, or what is wrong and kept everything as it was.
 pub(crate) type Outcome = Result<Changes, String>;
 
-/// Where a server's configuration and its key lie.
-pub(crate) struct Files {
-    pid: Pid,
-    config: PathBuf,
-    secret_key: Option<PathBuf>,
-}
-
-impl Files {
-    pub(crate) fn of(arguments: &Arguments, pid: Pid) -> Self {
-        let (config, secret_key) = (arguments.config.clone(), arguments.secret_key.clone());
-        Self { pid, config, secret_key }
-    }
-
-    /// The server's key, if it is to have one.
-    pub(crate) fn secret_key(&self) -> Result<Option<SecretKey>, KeyFileError> {
-        self.secret_key.as_ref().map(|path| keygen::load(path, self.pid)).transpose()
-    }
-
-    /// What the files say. The warnings are on stderr by then.
-    fn read(&self) -> Result<(Config, Option<SecretKey>), String> {
-        let config = Config::load(&self.config).map_err(|error| chain(&error))?;
-        config.warnings().iter().for_each(|warning| complain(&warning.to_string()));
-        let secret = self.secret_key().map_err(|error| chain(&error))?;
-        Ok((config, secret))
-    }
-}
-
-/// What a server is to go by.
+/// That a server is to go by what was read.
 pub(crate) struct Request {
-    config: Config,
-    secret: Option<SecretKey>,
-    answer: Sender<Result<Changes, ReconfigureError>>,
+    reading: Reading,
+    answer: Sender<Outcome>,
 }
 
 impl Request {
-    pub(crate) fn carry_out(self, server: &Server) {
-        let changed = match self.secret {
-            Some(secret) => server.reconfigure_with_key(&self.config, secret),
-            None => server.reconfigure(&self.config),
+    /// Has the server go by it, and tells what came of that: first `tell`, which shows it, so that
+    /// it is shown even where the server ends because of it. There is no outcome if it has ended.
+    pub(crate) fn carry_out(self, server: &Server, tell: &Sender<Outcome>) {
+        let changed = match (self.reading.config, self.reading.secret) {
+            (Err(fault), _) | (_, Err(fault)) => Err(fault),
+            (Ok(config), Ok(secret)) => match change(server, &config, secret) {
+                Err(ReconfigureError::Ended) => return,
+                changed => changed.map_err(|error| chain(&error)),
+            },
         };
-        // There is room for the one answer, and the reader waits for it.
-        let _ = self.answer.send(changed);
+        if tell.send(changed.clone()).is_ok() {
+            // There is room for the one answer, and the reader waits for it.
+            let _ = self.answer.send(changed);
+        }
     }
 }
 
-/// Starts the thread that reads the files as often as it is `told_to_reread`, until `requests` are
-/// not taken any more. What came of it is on the channel that is returned.
-pub(crate) fn start_reader(
-    files: Files,
-    told_to_reread: Receiver<()>,
-    requests: Sender<Request>,
-) -> io::Result<Receiver<Outcome>> {
-    let (outcomes, told) = bounded(0);
-    let reader = Reader { files, told_to_reread, requests, outcomes };
-    thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
-    Ok(told)
+fn change(
+    server: &Server,
+    config: &Config,
+    secret: Option<SecretKey>,
+) -> Result<Changes, ReconfigureError> {
+    match secret {
+        Some(secret) => server.reconfigure_with_key(config, secret),
+        None => server.reconfigure(config),
+    }
 }
 
-struct Reader {
-    files: Files,
-    told_to_reread: Receiver<()>,
-    requests: Sender<Request>,
-    outcomes: Sender<Outcome>,
+/// Reads the files of a server again.
+pub(crate) struct Reader {
+    pub(crate) files: Files,
+    pub(crate) told_to_reread: Receiver<()>,
+    /// To whoever has the server.
+    pub(crate) requests: Sender<Request>,
 }
 
 impl Reader {
+    /// Starts the thread that reads as often as it is told to, until nobody takes its requests any
+    /// more.
+    pub(crate) fn start(self) -> io::Result<()> {
+        self.spawn(None)
+    }
+
+    /// The same, and it reads too when the files say something else than what is known.
+    pub(crate) fn start_to_watch(self, known: Reading) -> io::Result<()> {
+        self.spawn(Some(Watch::new(known)))
+    }
+
+    fn spawn(self, watch: Option<Watch>) -> io::Result<()> {
+        thread::Builder::new().name("reader".into()).spawn(move || self.run(watch))?;
+        Ok(())
+    }
+
     /// Whoever asks during a reading gets one more afterwards.
-    fn run(self) {
-        while self.told_to_reread.recv().is_ok() {
-            let Some(outcome) = self.reconfigure() else { return };
-            if let Err(fault) = &outcome {
-                complain(&format!("{fault}; nothing was changed"));
-            }
-            if self.outcomes.send(outcome).is_err() {
+    fn run(self, mut watch: Option<Watch>) {
+        while let Some(reading) = self.next(&mut watch) {
+            let warnings = reading.config.iter().flat_map(Config::warnings);
+            warnings.for_each(|warning| complain(&warning.to_string()));
+            let (answer, answered) = bounded(1);
+            if self.requests.send(Request { reading, answer }).is_err() {
                 return;
+            }
+            if let Ok(Err(fault)) = answered.recv() {
+                complain(&format!("{fault}; nothing was changed"));
             }
         }
     }
 
-    /// Has the server go by what the files say. There is no outcome if it has ended, or is about to.
-    fn reconfigure(&self) -> Option<Outcome> {
-        let (config, secret) = match self.files.read() {
-            Ok(read) => read,
-            Err(fault) => return Some(Err(fault)),
-        };
-        let (answer, answered) = bounded(1);
-        self.requests.send(Request { config, secret, answer }).ok()?;
-        match answered.recv().ok()? {
-            Err(ReconfigureError::Ended) => None,
-            answer => Some(answer.map_err(|error| chain(&error))),
+    /// Waits for the next reading that matters.
+    fn next(&self, watch: &mut Option<Watch>) -> Option<Reading> {
+        loop {
+            let look = watch.as_ref().map_or_else(never, |watch| after(watch.pause()));
+            select! {
+                recv(self.told_to_reread) -> told => {
+                    told.ok()?;
+                    let reading = self.files.read();
+                    if let Some(watch) = watch {
+                        watch.know(reading.clone());
+                    }
+                    return Some(reading);
+                }
+                recv(look) -> _ => {
+                    let reading = self.files.read();
+                    if watch.as_mut().is_some_and(|watch| watch.is_news(&reading)) {
+                        return Some(reading);
+                    }
+                }
+            }
         }
     }
 }
