@@ -4,8 +4,6 @@
 //! of output, the end of a stream or the end of a process, and is given up after
 //! [`process::PATIENCE`]. Whatever a failed test leaves running is killed.
 
-#[path = "../support/addresses.rs"]
-mod addresses;
 mod all;
 mod arguments;
 #[cfg(target_os = "linux")]

@@ -10,9 +10,9 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::addresses::free_addresses;
 use crate::cluster::Cluster;
 use crate::process::{Finished, PATIENCE, Process};
+use crate::support::addresses::free_addresses;
 use crate::support::skips::skip;
 
 const EXPECT_PROMTOOL: &str = "RAFT_CLUSTER_EXPECT_PROMTOOL";
