@@ -1,5 +1,5 @@
-//! SIGHUP: a server reads its files again, says what has changed, and goes by it. Where something is
-//! wrong, it says so and goes on as before.
+//! SIGHUP: a server reads its files again, says what has changed, and goes by it. Where something
+//! is wrong, it says so and goes on as before.
 
 use std::fs;
 use std::net::TcpListener;

@@ -18,9 +18,9 @@ use crate::output::Format;
 /// At a terminal, a line typed is broadcast, `@3 text` goes to server 3, and end of input leaves.
 /// Otherwise the server broadcasts its message and ends when its peers have left.
 ///
-/// At SIGHUP it reads its configuration and its secret key again, and says what has changed, or what
-/// is wrong and that nothing was changed. With `--all` each server does so for itself; none is
-/// started or ended.
+/// At SIGHUP it reads its configuration and its secret key again, and says what has changed, or
+/// what is wrong and that nothing was changed. With `--all` each server does so for itself; none
+/// is started or ended.
 #[derive(Debug, Parser)]
 #[command(name = "node", version = VERSION.as_str())]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]

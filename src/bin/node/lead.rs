@@ -1,9 +1,9 @@
 //! The lead between a parent and its child: a pipe, which is the child's stdin.
 //!
-//! An empty line on it asks the child to leave. Any other line has a child of `--all` read its files
-//! again; what a child of `--demo` gets, it sends as if it had been typed. The end of the pipe says
-//! that the parent is gone, however that came about, and ends the child at once: so not even `kill
-//! -9` on the parent leaves children behind.
+//! An empty line on it asks the child to leave. Any other line has a child of `--all` read its
+//! files again, and a child of `--demo` sends it as if it had been typed. The end of the pipe says
+//! that the parent is gone, however that came about, and ends the child at once: so not even
+//! `kill -9` on the parent leaves children behind.
 
 use std::io::{self, BufRead, Write};
 use std::process::{self, ChildStdin};

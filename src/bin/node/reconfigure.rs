@@ -1,5 +1,5 @@
-//! Another configuration for a server that runs: its files are read again when somebody asks for it,
-//! and with `--watch-config` when they say something else.
+//! Another configuration for a server that runs: its files are read again when somebody asks for
+//! it, and with `--watch-config` when they say something else.
 //!
 //! ```text
 //!  signals, lead ── reread ──► reader ── request ──► the thread that has the server

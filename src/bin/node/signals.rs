@@ -1,5 +1,5 @@
-//! The signals: Ctrl-C and SIGTERM ask the program to leave, a second one ends it at once, and SIGHUP
-//! has it read its files again.
+//! The signals: Ctrl-C and SIGTERM ask the program to leave, and a second one ends it at once.
+//! SIGHUP has it read its files again.
 
 use std::convert::Infallible;
 use std::io;

@@ -65,9 +65,10 @@ impl PartialEq for Reading {
     }
 }
 
-/// Tells when files say something new. It looks at what they say, over and over, and not at how they
-/// were written: an editor puts another file in the place of the old one, a mounted configuration
-/// changes a link somewhere on the path, and a file system of another machine tells nobody.
+/// Tells when files say something new. It looks at what they say, over and over, and not at how
+/// they were written: an editor puts another file in the place of the old one, a mounted
+/// configuration changes a link somewhere on the path, and a file system of another machine tells
+/// nobody.
 ///
 /// ```text
 ///            the same                    something else
