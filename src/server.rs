@@ -232,8 +232,9 @@ impl Server {
     /// When this returns, both threads go by it. A peer that was removed is told goodbye, if it is
     /// there, and what it had not acknowledged comes back with
     /// [`Reason::Removed`](crate::Reason::Removed), as does what is sent to it from then on. What had come
-    /// from it and is in the inbox stays there; what had not entered it comes back at the peer. A key that
-    /// is listed no more is good for nothing at once, also on connections that are there.
+    /// from it and is in the inbox stays there; what had not entered it comes back at the peer, and
+    /// perhaps the last that had, since nobody acknowledges that any more. A key that is listed no more
+    /// is good for nothing at once, also on connections that are there.
     ///
     /// Two servers whose lists differ for a while are no harm. A server refuses what comes from one that
     /// it does not list, which is told once in a while ([`Event::Rejected`]), and the link comes up by

@@ -120,7 +120,9 @@ fn a_peer_that_is_killed_a_hundred_times_is_heard_in_order_each_time() {
             let first = last.first.unwrap();
             assert!(first >= before, "acknowledged messages came again: {first} of {before}");
             assert_accounted(&server.stats());
-            events.extend(server.events().try_iter());
+            // On a machine that is busy it may hold the outbox up for a while.
+            let stalls = |event: &Event| matches!(event, Event::Stalled(_) | Event::Flowing(_));
+            events.extend(server.events().try_iter().filter(|event| !stalls(event)));
             dropped = server.stats().peer(TWO).unwrap().dropped.total();
             process.kill();
             if generation == KILLS / 5 {
