@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{TryRecvError, bounded, select};
 use raft_cluster::{
-    Ending, Envelope, Event, Mailbox, Pid, Reason, Receiver, ReconfigureError, Report, Server,
+    Ending, Envelope, Event, Mailbox, Pid, Reason, Receiver, ReconfigureError, Report,
 };
 use support::{
     BOUND, Cluster, Transport, assert_ends, await_event, join, receive, sent_by, shut_down,
@@ -112,7 +112,7 @@ fn a_dropped_server_ends_although_clones_of_its_outbox_live() {
 fn shutdown_with_a_peer_that_never_existed_lingers_and_reports_its_envelopes() {
     let cluster = Cluster::new(2, Transport::Tcp);
     let linger = Duration::from_millis(300);
-    let builder = Server::builder(&cluster.config, ONE).idle_timeout(None).linger(linger);
+    let builder = cluster.builder(ONE).idle_timeout(None).linger(linger);
     let (one, server_one) = builder.start().unwrap();
     // Some travel in frames of their own, the others in batches. The window holds them all.
     let size = |id| match id {
@@ -141,7 +141,7 @@ fn shutdown_with_a_peer_that_never_existed_lingers_and_reports_its_envelopes() {
 #[test]
 fn without_linger_the_end_is_at_once() {
     let cluster = Cluster::new(2, Transport::Tcp);
-    let builder = Server::builder(&cluster.config, ONE).linger(Duration::ZERO);
+    let builder = cluster.builder(ONE).linger(Duration::ZERO);
     let (one, server_one) = builder.start().unwrap();
     one.outbox.send(Envelope::broadcast("nobody hears this")).unwrap();
     let start = Instant::now();
@@ -154,7 +154,7 @@ fn without_linger_the_end_is_at_once() {
 fn the_inbox_ends_after_two_idle_seconds_unless_told_otherwise() {
     let cluster = Cluster::new(2, Transport::Ipc);
     let start = Instant::now();
-    let (one, server_one) = Server::start(&cluster.config, ONE).unwrap();
+    let (one, server_one) = cluster.builder(ONE).start().unwrap();
     let (two, server_two) = cluster.start(2);
     assert_ends(&one.inbox);
     assert!(start.elapsed() >= Duration::from_secs(2));
@@ -176,7 +176,7 @@ fn an_envelope_restarts_the_idle_time() {
     let cluster = Cluster::new(2, Transport::Ipc);
     let idle = Duration::from_secs(1);
     let (two, _server_two) = cluster.start(2);
-    let builder = Server::builder(&cluster.config, ONE).idle_timeout(Some(idle));
+    let builder = cluster.builder(ONE).idle_timeout(Some(idle));
     let (one, _server_one) = builder.start().unwrap();
     let mut last = Instant::now();
     for id in 0..5 {
@@ -195,7 +195,7 @@ fn without_an_idle_timeout_the_inbox_stays() {
     let cluster = Cluster::new(2, Transport::Ipc);
     let (one, _server_one) = cluster.start(1);
     // Started later, with the default: when its inbox has ended, that of server 1 would have too.
-    let (two, _server_two) = Server::start(&cluster.config, TWO).unwrap();
+    let (two, _server_two) = cluster.builder(TWO).start().unwrap();
     assert_ends(&two.inbox);
     assert_eq!(one.inbox.try_recv(), Err(TryRecvError::Empty));
     two.outbox.send(Envelope::broadcast("still there?")).unwrap();
@@ -260,7 +260,7 @@ fn a_shutdown_under_fire_accounts_for_every_envelope() {
     for capacity in [0, 4_096] {
         for senders in [1, 4] {
             let cluster = Cluster::new(2, Transport::Ipc);
-            let builder = Server::builder(&cluster.config, ONE).idle_timeout(None);
+            let builder = cluster.builder(ONE).idle_timeout(None);
             let (one, server_one) = builder.outbox_capacity(capacity).start().unwrap();
             let (two, _server_two) = cluster.start(2);
             let send = || {
@@ -328,7 +328,7 @@ fn the_events_end_with_the_threads_while_the_handle_lives() {
 fn the_report_says_what_ended_the_server() {
     let cluster = Cluster::new(2, Transport::Ipc);
     let start = |pid: Pid, timeout| {
-        let builder = Server::builder(&cluster.config, pid).idle_timeout(timeout);
+        let builder = cluster.builder(pid).idle_timeout(timeout);
         builder.linger(Duration::from_millis(50)).start().unwrap()
     };
     // Nobody came.

@@ -44,7 +44,7 @@ fn small(builder: Builder<'_>) -> Builder<'_> {
 
 /// Three servers that have heard each other.
 fn start_three(cluster: &Cluster) -> [(Mailbox, Server); 3] {
-    let start = |pid: &Pid| small(Server::builder(&cluster.config, *pid)).start().unwrap();
+    let start = |pid: &Pid| small(cluster.builder(*pid)).start().unwrap();
     let servers: Vec<_> = cluster.config.pids().iter().map(start).collect();
     servers.iter().for_each(|(_, server)| await_all_up(server));
     servers.try_into().ok().unwrap()
@@ -179,7 +179,7 @@ fn hear(mailbox: &Mailbox, generation: u32) -> (Envelope, Status) {
 #[test]
 fn an_answer_to_a_process_that_died_comes_back_and_its_successor_never_gets_it() {
     let cluster = Cluster::new(2, Transport::Tcp);
-    let (one, server_one) = small(Server::builder(&cluster.config, ONE)).start().unwrap();
+    let (one, server_one) = small(cluster.builder(ONE)).start().unwrap();
     let mut question: Option<Envelope> = None;
     for generation in 1..=20 {
         let process = Process::start(&role(&cluster, generation));
@@ -205,7 +205,8 @@ fn an_answer_to_a_process_that_died_comes_back_and_its_successor_never_gets_it()
 fn what_waits_for_nobody_and_was_on_its_way_to_a_process_that_died_comes_back() {
     const MESSAGES: i64 = 100;
     let cluster = Cluster::new(2, Transport::Tcp);
-    let (one, server_one) = Server::builder(&cluster.config, ONE)
+    let (one, server_one) = cluster
+        .builder(ONE)
         .idle_timeout(None)
         .heartbeat(HEARTBEAT)
         .inbox_capacity(1 << 16)
@@ -403,7 +404,7 @@ fn what_is_sent_because_a_peer_is_up_finds_it_up() {
 fn many_full_outboxes_do_not_hold_the_end_up() {
     const OUTBOXES: i64 = 64;
     let cluster = Cluster::new(2, Transport::Ipc);
-    let builder = Server::builder(&cluster.config, ONE).idle_timeout(None).window(4_096);
+    let builder = cluster.builder(ONE).idle_timeout(None).window(4_096);
     let (one, server_one) = builder.linger(Duration::from_millis(100)).start().unwrap();
     // Server 2 never comes.
     let mut put = Vec::new();

@@ -6,7 +6,7 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use raft_cluster::{Envelope, Event, Pid, Reason, Receiver, Recipient, Server};
+use raft_cluster::{Envelope, Event, Pid, Reason, Receiver, Recipient};
 use support::{BOUND, Cluster, Transport, await_all_up, receive, sent_by, shut_down};
 
 const ONE: Pid = Pid::new(1);
@@ -121,7 +121,7 @@ fn a_message_at_the_limit_passes_and_one_above_it_comes_back() {
     for limit in [10, 100_000] {
         let cluster = Cluster::new(3, Transport::Ipc);
         let start = |pid| {
-            let builder = Server::builder(&cluster.config, Pid::new(pid)).idle_timeout(None);
+            let builder = cluster.builder(Pid::new(pid)).idle_timeout(None);
             builder.max_message(limit).start().unwrap()
         };
         let (one, server_one) = start(1);
@@ -157,7 +157,7 @@ fn a_message_larger_than_the_recipient_allows_comes_back() {
     let large = Envelope::to(TWO, vec![0; 500_000]);
     // Before the peer is known, its limit is not: this one waits in the window.
     one.outbox.send(large.clone().with_id(1)).unwrap();
-    let builder = Server::builder(&cluster.config, TWO).idle_timeout(None).max_message(100_000);
+    let builder = cluster.builder(TWO).idle_timeout(None).max_message(100_000);
     let (two, server_two) = builder.start().unwrap();
     assert_refused(server_one.events(), TWO, large.clone().with_id(1), Reason::TooLarge);
     one.outbox.send(large.clone().with_id(2)).unwrap();
@@ -190,10 +190,10 @@ fn a_message_for_nobody_comes_back() {
 fn a_message_for_nobody_comes_back_also_from_a_server_that_was_held_up_to_its_end() {
     for (size, largest) in [(3, 64 << 20), (1_000_000, 64 << 20), (1_000_000, 999_999)] {
         let cluster = Cluster::new(2, Transport::Ipc);
-        let builder = Server::builder(&cluster.config, ONE).idle_timeout(None).window(0);
+        let builder = cluster.builder(ONE).idle_timeout(None).window(0);
         let builder = builder.linger(Duration::ZERO).max_message(largest);
         let (one, server_one) = builder.start().unwrap();
-        let builder = Server::builder(&cluster.config, TWO).idle_timeout(None).window(0);
+        let builder = cluster.builder(TWO).idle_timeout(None).window(0);
         let (two, _server_two) = builder.inbox_capacity(1).start().unwrap();
         // One is in the inbox, the others wait before it: what comes after them is not reached.
         for id in 0..10 {
@@ -241,7 +241,7 @@ fn a_late_server_gets_all_that_was_sent_to_it() {
 fn a_tiny_window_and_tiny_channels_only_slow_things_down() {
     let cluster = Cluster::new(2, Transport::Ipc);
     let start = |pid| {
-        let builder = Server::builder(&cluster.config, pid).idle_timeout(None).window(0);
+        let builder = cluster.builder(pid).idle_timeout(None).window(0);
         builder.outbox_capacity(1).inbox_capacity(1).start().unwrap()
     };
     let (one, _server_one) = start(ONE);

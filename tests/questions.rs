@@ -22,7 +22,7 @@ fn small(builder: Builder<'_>) -> Builder<'_> {
 }
 
 fn start(cluster: &Cluster, pid: Pid) -> (Mailbox, Server) {
-    small(Server::builder(&cluster.config, pid)).start().unwrap()
+    small(cluster.builder(pid)).start().unwrap()
 }
 
 fn start_two(cluster: &Cluster) -> [(Mailbox, Server); 2] {
@@ -208,7 +208,7 @@ fn a_question_that_cannot_be_delivered_says_why() {
     let cluster = Cluster::new(2, Transport::Ipc);
     let max_message = |builder: Builder<'_>| small(builder).max_message(1_000).start().unwrap();
     let [(_one, server_one), (two, server_two)] =
-        [ONE, TWO].map(|pid| max_message(Server::builder(&cluster.config, pid)));
+        [ONE, TWO].map(|pid| max_message(cluster.builder(pid)));
     let asker = server_one.asker();
     let too_large = asker.ask(TWO, vec![0; 1_001], BOUND);
     assert_eq!(too_large, Err(NoAnswer::Undeliverable(Reason::TooLarge)));

@@ -184,7 +184,10 @@ fn frames_that_are_lost_are_sent_again_and_a_line_that_loses_all_carries_nothing
 #[test]
 fn a_server_that_is_aborted_says_no_goodbye_and_sends_nothing_more() {
     let cluster = Cluster::new(2, 8);
-    let [(one, server_one), (two, server_two)] = cluster.start_two();
+    // No silence makes anybody down, but that connections are refused does.
+    let servers = cluster.start_with(|builder| builder.peer_timeout(Duration::from_secs(3_600)));
+    servers.iter().for_each(|(_, server)| await_all_up(server));
+    let [(one, server_one), (two, server_two)] = servers.try_into().ok().unwrap();
     cluster.network.cut(ONE, TWO);
     send(&two, ONE, "never flushed");
     await_stats(&server_two, 1, |stats| stats.in_flight == 1);

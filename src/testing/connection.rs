@@ -146,10 +146,6 @@ impl Connection {
         matches!(self.phase, Phase::Made(made) if made == listener)
     }
 
-    pub(super) fn is_made(&self) -> bool {
-        matches!(self.phase, Phase::Made(_))
-    }
-
     /// Somebody listens where nobody did, or a line is whole again: it is tried at once.
     pub(super) fn hasten(&mut self, now: Instant) {
         if let Phase::Apart { attempt, patience, .. } = &mut self.phase {

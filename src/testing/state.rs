@@ -69,22 +69,18 @@ impl State {
         }
         let id = ListenerId(self.next_number());
         self.listeners.insert(address, Listener { id, arrivals });
-        self.change(now, |connection, _| {
-            if connection.ends.address == address {
-                connection.hasten(now);
-            }
-        });
+        let waits = |connection: &Connection, _: &Faults| connection.ends.address == address;
+        self.change(waits, |connection| connection.hasten(now), now);
         Ok(id)
     }
 
     /// He listens there no more: the connections to him break, as far as anybody can tell.
     pub(super) fn unbind(&mut self, address: AddressId, id: ListenerId, now: Instant) {
         self.listeners.retain(|at, listener| *at != address || listener.id != id);
-        self.change(now, |connection, faults| {
-            if connection.leads_to(id) && !faults.is_mute(connection.ends.route) {
-                connection.break_off(now);
-            }
-        });
+        let knows = |connection: &Connection, faults: &Faults| {
+            connection.leads_to(id) && !faults.is_mute(connection.ends.route)
+        };
+        self.change(knows, |connection| connection.break_off(now), now);
     }
 
     /// A server connects to an address.
@@ -123,34 +119,38 @@ impl State {
 
     /// The connections of this route break.
     pub(super) fn reset(&mut self, route: Route, now: Instant) {
-        self.change(now, |connection, _| {
-            if connection.ends.route == route {
-                connection.break_off(now);
-            }
-        });
+        let is_it = |connection: &Connection, _: &Faults| connection.ends.route == route;
+        self.change(is_it, |connection| connection.break_off(now), now);
     }
 
     /// All faults end. Only now do those learn it whose connection leads to nobody.
     pub(super) fn heal(&mut self, now: Instant) {
         self.faults.heal();
         let ids: Vec<_> = self.listeners.values().map(|listener| listener.id).collect();
-        self.change(now, |connection, _| {
-            if connection.is_made() && !ids.iter().any(|id| connection.leads_to(*id)) {
+        let heal = |connection: &mut Connection| {
+            if !ids.iter().any(|id| connection.leads_to(*id)) {
                 connection.break_off(now);
             }
             connection.heal(now);
-        });
+        };
+        self.change(|_, _| true, heal, now);
     }
 
-    /// Does something to all connections, and what follows from it.
-    fn change(&mut self, now: Instant, mut act: impl FnMut(&mut Connection, &Faults)) {
-        let ids: Vec<_> = self.connections.keys().copied().collect();
-        for id in ids {
-            if let Some(connection) = self.connections.get_mut(&id) {
-                act(connection, &self.faults);
-                self.drive(id, now);
-            }
-        }
+    /// Does something to some connections, and what follows from it.
+    fn change(
+        &mut self,
+        is_meant: impl Fn(&Connection, &Faults) -> bool,
+        act: impl Fn(&mut Connection),
+        now: Instant,
+    ) {
+        let meant =
+            |(_, connection): &(&ConnectionId, &mut Connection)| is_meant(connection, &self.faults);
+        let change = |(id, connection): (&ConnectionId, &mut Connection)| {
+            act(connection);
+            *id
+        };
+        let ids: Vec<_> = self.connections.iter_mut().filter(meant).map(change).collect();
+        ids.into_iter().for_each(|id| self.drive(id, now));
     }
 
     /// Does what is due by now, and tells when there is something to do next.

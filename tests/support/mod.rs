@@ -17,7 +17,9 @@ pub mod proxy;
 pub mod skips;
 pub mod waits;
 
-use raft_cluster::{Config, Envelope, Event, Mailbox, PeerState, PeerStats, Pid, Receiver, Server};
+use raft_cluster::{
+    Builder, Config, Envelope, Event, Mailbox, PeerState, PeerStats, Pid, Receiver, Server,
+};
 use tempfile::TempDir;
 
 use addresses::free_addresses;
@@ -38,6 +40,9 @@ pub struct Cluster {
     pub config: Config,
     pub text: String,
     pub folder: TempDir,
+    /// Instead of the system's, if there is one.
+    #[cfg(feature = "testing")]
+    network: Option<raft_cluster::testing::Network>,
     _watchdog: Watchdog,
 }
 
@@ -54,18 +59,42 @@ impl Cluster {
         };
         let text = config_text(&urls);
         let config = text.parse().unwrap();
-        Self { config, text, folder, _watchdog: Watchdog::of_this_test() }
+        Self {
+            config,
+            text,
+            folder,
+            #[cfg(feature = "testing")]
+            network: is_over_memory().then(|| raft_cluster::testing::Network::new(0)),
+            _watchdog: Watchdog::of_this_test(),
+        }
+    }
+
+    /// The options of one server, all as they are by default.
+    pub fn builder(&self, pid: impl Into<Pid>) -> Builder<'_> {
+        let builder = Server::builder(&self.config, pid.into());
+        #[cfg(feature = "testing")]
+        if let Some(network) = &self.network {
+            return builder.network(network);
+        }
+        builder
     }
 
     /// Starts one server with the defaults, but no idle timeout.
     pub fn start(&self, pid: u32) -> (Mailbox, Server) {
-        Server::builder(&self.config, Pid::new(pid)).idle_timeout(None).start().unwrap()
+        self.builder(pid).idle_timeout(None).start().unwrap()
     }
 
     /// Starts them all.
     pub fn start_all(&self) -> Vec<(Mailbox, Server)> {
         self.config.pids().iter().map(|pid| self.start(pid.as_u32())).collect()
     }
+}
+
+/// Whether clusters are to be on a network of this process instead of the transport that a test asks
+/// for: with `RAFT_CLUSTER_OVER=memory`.
+#[cfg(feature = "testing")]
+fn is_over_memory() -> bool {
+    std::env::var("RAFT_CLUSTER_OVER").is_ok_and(|transport| transport == "memory")
 }
 
 /// A configuration file that lists these urls as servers 1, 2, 3 and so on.
