@@ -144,7 +144,7 @@ fn a_reset_loses_what_is_on_its_way_and_the_link_makes_up_for_it() {
     cluster.network.delay(ONE, TWO, Duration::ZERO..Duration::ZERO);
     cluster.network.reset(ONE, TWO);
     assert_eq!(receive(&two).msg, "lost at first");
-    assert!(server_one.stats().peer(TWO).unwrap().resent > 0);
+    await_stats(&server_one, 2, |stats| stats.resent > 0);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn frames_that_are_lost_are_sent_again_and_a_line_that_loses_all_carries_nothing
         one.outbox.send_timeout(Envelope::to(TWO, "x").with_id(id), BOUND).unwrap();
         assert_eq!(receive(two).msg_id, id);
     }
-    assert!(server_one.stats().peer(TWO).unwrap().resent > 0);
+    await_stats(server_one, 2, |stats| stats.resent > 0);
     cluster.network.lose(ONE, TWO, 1.0);
     await_stats(server_one, 2, |stats| stats.state == PeerState::Down);
     cluster.network.heal();
