@@ -226,7 +226,10 @@ fn a_server_that_was_killed_and_starts_again_is_another_process() {
 fn a_server_is_killed_over_libzmq_too() {
     let config = Config::local(2);
     let _watchdog = Watchdog::of_this_test();
-    let start = |pid| Server::builder(&config, pid).idle_timeout(None).start().unwrap();
+    let start = |pid| {
+        let builder = Server::builder(&config, pid).idle_timeout(None).linger(Duration::ZERO);
+        builder.peer_timeout(Duration::from_secs(3_600)).start().unwrap()
+    };
     let [(_one, server_one), (_two, server_two)] = [ONE, TWO].map(start);
     await_all_up(&server_one);
     await_all_up(&server_two);
@@ -253,7 +256,8 @@ fn the_list_of_servers_changes_over_it() {
     let url = |pid| cluster.config.url(pid).unwrap();
     let of_two = Config::builder().server(ONE, url(ONE)).server(TWO, url(TWO)).build().unwrap();
     let start = |config, pid| {
-        Server::builder(config, pid).idle_timeout(None).network(&cluster.network).start().unwrap()
+        let builder = Server::builder(config, pid).idle_timeout(None).linger(Duration::ZERO);
+        builder.network(&cluster.network).start().unwrap()
     };
     let (one, server_one) = start(&of_two, ONE);
     let (_two, _server_two) = start(&of_two, TWO);
