@@ -8,21 +8,22 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use nix::sys::signal::{Signal, kill};
 
+use crate::lists::{List, WAYS};
 use crate::memory::Bound;
 use crate::names::Names;
 use crate::shared::process::Process;
 use crate::support::addresses::free_addresses;
 use crate::support::dns::Dns;
 use crate::support::proxy::Proxy;
-use crate::tally::{Order, Role, Tally};
+use crate::tally::{Order, Role, Tally, Voice};
 use crate::{REFRESH, Result, SERVERS};
 
 /// All servers, the proxy between them, and the DNS that knows some of them.
 pub(crate) struct Crew<'a> {
     pub(crate) proxy: Proxy,
     pub(crate) names: Names<'a>,
-    /// The configuration of each server: it finds the others by way of the proxy.
-    configs: Vec<String>,
+    /// By what each server goes: it finds the others by way of the proxy.
+    lists: Vec<List>,
     members: Vec<Option<Member>>,
     tallies: BTreeMap<u32, Tally>,
     /// How much memory each server took at the most, in KiB, beyond that of the bare process.
@@ -52,23 +53,26 @@ impl<'a> Crew<'a> {
         let names = Names::new(dns, host);
         let urls: Vec<_> = addresses.iter().map(|address| format!("tcp://{address}")).collect();
         let others = |own: usize| (0..SERVERS).filter(move |other| *other != own);
-        let backs: Vec<_> =
-            (0..SERVERS).flat_map(others).map(|other| urls[other].clone()).collect();
+        let back = |other: usize| std::iter::repeat_n(urls[other].clone(), WAYS);
+        let backs: Vec<_> = (0..SERVERS).flat_map(others).flat_map(back).collect();
         let proxy = Proxy::start(seed, &backs)?;
         let mut fronts = proxy.fronts().iter();
-        let mut configs = Vec::new();
+        let mut lists = Vec::new();
         for own in 0..SERVERS {
-            let mut seen = urls.clone();
-            for (other, front) in others(own).zip(&mut fronts) {
-                seen[other] = names.list(other, front)?;
+            let mut seen: Vec<_> =
+                urls.iter().map(|url| std::array::from_fn(|_| url.clone())).collect();
+            for other in others(own) {
+                for url in &mut seen[other] {
+                    *url = names.list(other, fronts.next().ok_or("a front is missing")?)?;
+                }
             }
-            configs.push(config_text(&seen));
+            lists.push(List::new(seen, own));
         }
         let (tell, news) = unbounded();
         let mut crew = Self {
             proxy,
             names,
-            configs,
+            lists,
             members: (0..SERVERS).map(|_| None).collect(),
             tallies: BTreeMap::new(),
             grown: [0; SERVERS],
@@ -82,8 +86,36 @@ impl<'a> Crew<'a> {
     }
 
     /// The route of the proxy from one server to another.
-    pub(crate) fn route(from: usize, to: usize) -> usize {
-        from * (SERVERS - 1) + if to > from { to - 1 } else { to }
+    pub(crate) fn route(&self, from: usize, to: usize) -> usize {
+        let pair = from * (SERVERS - 1) + if to > from { to - 1 } else { to };
+        pair * WAYS + self.lists[from].way(to)
+    }
+
+    /// Has a server take another one out of its list. Says whether it does.
+    pub(crate) fn take_out(&mut self, server: usize, peer: usize) -> Result<bool> {
+        if self.members[server].is_none() || !self.lists[server].take_out(peer) {
+            return Ok(false);
+        }
+        self.reconfigure(server)?;
+        Ok(true)
+    }
+
+    /// Has a server put another one back, unless it has started anew since that was taken out.
+    pub(crate) fn put_back(&mut self, server: usize, peer: usize) -> Result<()> {
+        if self.lists[server].put_back(peer) { self.reconfigure(server) } else { Ok(()) }
+    }
+
+    /// Has a server find another one by another front of the proxy.
+    pub(crate) fn turn(&mut self, server: usize, peer: usize) -> Result<()> {
+        self.lists[server].turn(peer);
+        self.reconfigure(server)
+    }
+
+    fn reconfigure(&mut self, server: usize) -> Result<()> {
+        let config = self.lists[server].text();
+        let member = self.members[server].as_mut();
+        let order = Order::Reconfigure { config };
+        member.map_or(Ok(()), |member| member.process.order(&order))
     }
 
     /// Starts a server, unless it runs.
@@ -93,7 +125,8 @@ impl<'a> Crew<'a> {
         }
         self.generations += 1;
         let generation = self.generations;
-        let config = self.configs[server].clone();
+        self.lists[server].begin();
+        let config = self.lists[server].text();
         let role = Role { config, server, generation, seed: self.seed };
         let tell = self.tell.clone();
         let process = Process::start(&role, move |tally| {
@@ -138,6 +171,26 @@ impl<'a> Crew<'a> {
         self.tallies.insert(generation, tally);
     }
 
+    /// Waits until all servers have heard each other, since they are in each other's lists.
+    pub(crate) fn reunite(&mut self, deadline: Instant) -> Result<()> {
+        while !self.is_united() && Instant::now() < deadline {
+            self.listen_until(Instant::now() + REFRESH)?;
+        }
+        Ok(())
+    }
+
+    fn is_united(&self) -> bool {
+        let generation = |server: usize| Some(self.members[server].as_ref()?.generation);
+        let has_heard = |server: usize, peer: usize| {
+            let tally = self.tallies.get(&generation(server)?)?;
+            let removals = self.lists[peer].removals[server];
+            let voice = Voice { generation: generation(peer)?, removals };
+            Some(tally.heard[peer] == voice)
+        };
+        let others = |own: usize| (0..SERVERS).filter(move |other| *other != own);
+        (0..SERVERS).all(|server| others(server).all(|peer| has_heard(server, peer) == Some(true)))
+    }
+
     /// Lets all servers say a last word, and waits for them to end.
     pub(crate) fn finish(&mut self, deadline: Instant) -> Result<()> {
         for member in self.members.iter_mut().flatten() {
@@ -180,13 +233,6 @@ impl<'a> Crew<'a> {
         }
         Audit { total, unheard, grown: self.grown, processes: self.generations }
     }
-}
-
-fn config_text(urls: &[String]) -> String {
-    let server = |(mypid, url)| serde_json::json!({"mypid": mypid, "url": url});
-    let servers: Vec<_> = (1..).zip(urls).map(server).collect();
-    let object = serde_json::json!({"total": urls.len(), "Servers": servers});
-    serde_json::json!({ "object": object }).to_string()
 }
 
 /// What came of it.

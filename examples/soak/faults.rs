@@ -29,6 +29,8 @@ enum End {
     Route(usize),
     Server(usize),
     Name(usize),
+    /// A server has another one out of its list.
+    Listing(usize, usize),
 }
 
 impl Faults {
@@ -82,6 +84,7 @@ impl Faults {
                 crew.spawn(server)?;
             }
             End::Name(server) => drop(crew.names.heal(server)),
+            End::Listing(server, peer) => crew.put_back(server, peer)?,
         }
         Ok(())
     }
@@ -104,11 +107,16 @@ impl Faults {
     fn cause(&mut self, crew: &mut Crew<'_>) -> Result<()> {
         let from = self.random.usize(0..SERVERS);
         let to = (from + self.random.usize(1..SERVERS)) % SERVERS;
-        let route = Crew::route(from, to);
+        let route = crew.route(from, to);
         match self.random.u8(0..100) {
-            0..36 => self.cut(crew, route, "resets", Cut::Reset),
-            36..54 => self.cut(crew, route, "closes", Cut::Close),
-            54..63 => self.impair(crew, route, "stalls", &Mode::Stall),
+            0..28 => self.cut(crew, route, "resets", Cut::Reset),
+            28..46 => self.cut(crew, route, "closes", Cut::Close),
+            46..54 => self.take_out(crew, from, to)?,
+            54..58 => {
+                self.count("moves");
+                crew.turn(from, to)?;
+            }
+            58..63 => self.impair(crew, route, "stalls", &Mode::Stall),
             63..70 => self.impair(crew, route, "swallows", &Mode::Swallow),
             70..77 => {
                 let delay = Duration::from_millis(5)..Duration::from_millis(100);
@@ -171,9 +179,18 @@ impl Faults {
         }
         self.count("DNS failures");
         for other in (0..SERVERS).filter(|other| *other != server) {
-            crew.proxy.cut(Crew::route(other, server), Cut::Reset);
+            crew.proxy.cut(crew.route(other, server), Cut::Reset);
         }
         self.ends_within(1_000..15_000, End::Name(server));
+    }
+
+    /// A server has another one out of its list for a while.
+    fn take_out(&mut self, crew: &mut Crew<'_>, server: usize, peer: usize) -> Result<()> {
+        if crew.take_out(server, peer)? {
+            self.count("removals");
+            self.ends_within(100..5_000, End::Listing(server, peer));
+        }
+        Ok(())
     }
 
     fn stop(
@@ -194,7 +211,7 @@ impl Faults {
         self.count("partitions");
         let until = self.millis(500..8_000);
         for other in (0..SERVERS).filter(|other| *other != server) {
-            for route in [Crew::route(server, other), Crew::route(other, server)] {
+            for route in [crew.route(server, other), crew.route(other, server)] {
                 crew.proxy.set(route, &BOTH, &Mode::Stall);
                 self.begun += 1;
                 self.ends.insert((Instant::now() + until, self.begun), End::Route(route));

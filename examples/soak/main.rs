@@ -2,17 +2,27 @@
 //! likes: `cargo run --release --example soak -- --minutes 30`.
 //!
 //! Connections are reset, closed, stalled, delayed, slowed down, swallowed and cut off by a proxy;
-//! processes are stopped, continued, killed and started again; and where there are the rights for a
-//! network namespace, DNS fails. At the end everything heals, every server says a last word, and
-//! the audit decides on the exit status: between any two processes nothing may have been lost,
+//! processes are stopped, continued, killed and started again; servers take each other out of their
+//! lists and put each other back, or find each other by another way; and where there are the rights
+//! for a network namespace, DNS fails. At the end everything heals, every server says a last word,
+//! and the audit decides on the exit status: between any two processes nothing may have been lost,
 //! repeated or out of order, but what the receiver was told it had missed, and no process may have
 //! taken more memory than its bounds allow.
+//!
+//! Where one of the two had the other out of its list, there may be a gap. Yet what was
+//! acknowledged before must have come: each message says how much of what its receiver was sent has
+//! been. And what was not must have come back to the sender, by the time it puts the other one back.
 
+mod auditor;
 mod child;
 mod crew;
 mod faults;
+mod lists;
 mod memory;
 mod names;
+mod speaker;
+mod stamp;
+mod standing;
 mod tally;
 #[path = "../shared"]
 mod shared {
@@ -90,6 +100,7 @@ fn soak(seed: u64, duration: Duration, dns: Option<&Dns>) -> Result<ExitCode> {
     let mut faults = Faults::new(seed);
     carry_on(&mut crew, &mut faults, duration)?;
     faults.heal(&mut crew)?;
+    crew.reunite(Instant::now() + ENDING)?;
     crew.finish(Instant::now() + ENDING)?;
     let audit = crew.audit();
     writeln!(io::stdout(), "{faults}\n{audit}")?;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use raft_cluster::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::SERVERS;
@@ -19,10 +18,19 @@ pub(crate) struct Role {
 }
 
 /// What a child process is told later.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
+    /// To go by another list of servers.
+    Reconfigure { config: String },
     /// To say a last word, and end.
     Finish,
+}
+
+/// Who speaks for a server, and how often it had taken who hears it out of its list by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Voice {
+    pub(crate) generation: u32,
+    pub(crate) removals: u32,
 }
 
 /// What a child process has counted since its start.
@@ -37,6 +45,8 @@ pub(crate) struct Tally {
     pub(crate) missed: u64,
     /// Missing without a word.
     pub(crate) lost: u64,
+    /// For a peer that was taken out of the list, and not come back.
+    pub(crate) unreturned: u64,
     /// Again, or after what was sent later.
     pub(crate) repeated: u64,
     /// Of a process after its successor was heard.
@@ -45,6 +55,8 @@ pub(crate) struct Tally {
     pub(crate) unbalanced: u64,
     /// The most memory it has held, beyond what it had before its server started, in KiB.
     pub(crate) grown: u64,
+    /// What was last heard of each server.
+    pub(crate) heard: [Voice; SERVERS],
     /// Which generation of each server has said its last word here.
     pub(crate) last_words: [Option<u32>; SERVERS],
 }
@@ -57,6 +69,7 @@ impl Tally {
         self.undelivered += other.undelivered;
         self.missed += other.missed;
         self.lost += other.lost;
+        self.unreturned += other.unreturned;
         self.repeated += other.repeated;
         self.outdated += other.outdated;
         self.unbalanced += other.unbalanced;
@@ -64,67 +77,20 @@ impl Tally {
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        self.lost + self.repeated + self.outdated + self.unbalanced == 0
+        self.lost + self.unreturned + self.repeated + self.outdated + self.unbalanced == 0
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sent, received, resent, undelivered, missed, grown, .. } = self;
-        let Self { lost, repeated, outdated, unbalanced, .. } = self;
+        let Self { lost, unreturned, repeated, outdated, unbalanced, .. } = self;
         write!(
             f,
             "sent {sent}, received {received}, resent {resent}, undelivered {undelivered}, missed \
-             {missed}, at most {} MiB more memory; lost {lost}, repeated or reordered {repeated}, \
-             outdated {outdated}, accounts unbalanced {unbalanced}",
+             {missed}, at most {} MiB more memory; lost {lost}, not come back {unreturned}, \
+             repeated or reordered {repeated}, outdated {outdated}, accounts unbalanced {unbalanced}",
             grown / 1024
         )
-    }
-}
-
-/// A message: who sends it, its number for each receiver, and something to fill it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamp {
-    pub(crate) generation: u32,
-    pub(crate) kind: Kind,
-    pub(crate) places: [u64; SERVERS],
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Traffic,
-    /// Nothing follows.
-    LastWord,
-}
-
-impl Stamp {
-    pub(crate) const LEN: usize = 8 + 8 * SERVERS;
-
-    /// The message, with so many bytes to fill it.
-    pub(crate) fn encode(&self, filling: usize) -> Bytes {
-        let mut bytes = Vec::with_capacity(Self::LEN + filling);
-        bytes.extend(self.generation.to_le_bytes());
-        bytes.extend(u32::from(self.kind == Kind::LastWord).to_le_bytes());
-        self.places.iter().for_each(|place| bytes.extend(place.to_le_bytes()));
-        bytes.resize(Self::LEN + filling, self.filler());
-        bytes.into()
-    }
-
-    /// What was encoded; none if it was damaged.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (stamp, filling) = bytes.split_first_chunk::<{ Self::LEN }>()?;
-        let (head, numbers) = stamp.split_first_chunk::<8>()?;
-        let mut places = [0; SERVERS];
-        for (place, bytes) in places.iter_mut().zip(numbers.chunks_exact(8)) {
-            *place = u64::from_le_bytes(bytes.try_into().ok()?);
-        }
-        let head = u64::from_le_bytes(*head);
-        let kind = if head >> 32 == 0 { Kind::Traffic } else { Kind::LastWord };
-        let stamp = Self { generation: (head & u64::from(u32::MAX)) as u32, kind, places };
-        filling.iter().all(|byte| *byte == stamp.filler()).then_some(stamp)
-    }
-
-    fn filler(&self) -> u8 {
-        self.places.iter().fold(0, |sum, place| sum ^ place.to_le_bytes()[0])
     }
 }
