@@ -61,6 +61,7 @@ impl Outlet for NamedOutlet {
     }
 
     fn stuck_at(&self, evidence: Duration) -> Option<Duration> {
+        self.lookups.begin();
         if self.candidates.is_empty() {
             return None;
         }

@@ -8,7 +8,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,8 @@ impl Resolver {
         (Self { found, given: Arc::default() }, receiver)
     }
 
-    /// Looks up the name of the peer, and again now and then, until the lookups are dropped.
+    /// Looks up the name of the peer, once that [begins](Lookups::begin), and again now and then, until
+    /// the lookups are dropped.
     pub(crate) fn look_up(&self, peer: Pid, host: &str) -> io::Result<Lookups> {
         let (requests, requested) = bounded(1);
         let (host, found) = (host.to_owned(), self.found.clone());
@@ -50,7 +51,7 @@ impl Resolver {
         thread::Builder::new()
             .name(format!("lookup-{peer}"))
             .spawn(move || run(&host, (peer, id), &requested, &found))?;
-        Ok(Lookups { id, requests })
+        Ok(Lookups { id, requests, begun: AtomicBool::new(false) })
     }
 }
 
@@ -60,9 +61,17 @@ pub(crate) struct Lookups {
     /// By which what they find is known.
     pub(super) id: u64,
     requests: Sender<()>,
+    begun: AtomicBool,
 }
 
 impl Lookups {
+    /// Begins, if it has not: who asks is there to hear the answer.
+    pub(super) fn begin(&self) {
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            self.request();
+        }
+    }
+
     /// Asks for another lookup, soon.
     pub(super) fn request(&self) {
         match self.requests.try_send(()) {
@@ -74,6 +83,9 @@ impl Lookups {
 }
 
 fn run(host: &str, (peer, lookups): (Pid, u64), requests: &Receiver<()>, found: &Sender<Resolved>) {
+    if requests.recv().is_err() {
+        return;
+    }
     loop {
         let started = Instant::now();
         let addresses = addresses_of(host);
@@ -140,6 +152,7 @@ mod tests {
         const BOUND: Duration = Duration::from_secs(60);
         let (resolver, found) = Resolver::new(1);
         let lookups = resolver.look_up(Pid::new(7), "localhost:80").unwrap();
+        lookups.begin();
         let started = Instant::now();
         for _ in 0..2 {
             let resolved = found.recv_timeout(BOUND).unwrap();
