@@ -20,16 +20,6 @@ const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
 const THREE: Pid = Pid::new(3);
 
-/// The configuration of a cluster without some of its servers.
-fn without(cluster: &Cluster, gone: &[Pid]) -> Config {
-    let mut text: serde_json::Value = serde_json::from_str(&cluster.text).unwrap();
-    let servers = text["object"]["Servers"].as_array_mut().unwrap();
-    servers.retain(|server| !gone.iter().any(|pid| server["mypid"] == pid.as_u32()));
-    let total = servers.len();
-    text["object"]["total"] = total.into();
-    text.to_string().parse().unwrap()
-}
-
 fn start(config: &Config, pid: Pid) -> (Mailbox, Server) {
     quick(Server::builder(config, pid)).start().unwrap()
 }
@@ -51,7 +41,7 @@ fn say(mailbox: &Mailbox, to: Pid, id: i64) {
 fn a_server_that_joins_is_heard_and_nobody_else_notices() {
     for transport in [Transport::Tcp, Transport::Ipc] {
         let cluster = Cluster::new(3, transport);
-        let two_of_them = without(&cluster, &[THREE]);
+        let two_of_them = cluster.without(&[THREE]);
         let servers = [ONE, TWO].map(|pid| start(&two_of_them, pid));
         servers.iter().for_each(|(_, server)| await_all_up(server));
         servers.iter().for_each(|(_, server)| server.events().try_iter().for_each(drop));
@@ -100,7 +90,7 @@ fn what_a_peer_has_not_acknowledged_comes_back_when_it_is_removed() {
     assert_eq!(receive(&two).msg_id, 2);
     await_stats(&server_one, 3, |stats| stats.accepted == 2);
 
-    let changes = server_one.reconfigure(&without(&cluster, &[THREE])).unwrap();
+    let changes = server_one.reconfigure(&cluster.without(&[THREE])).unwrap();
     assert_eq!((changes.removed, changes.added), (vec![THREE], vec![]));
     assert_eq!(server_one.peers(), [TWO]);
     assert_eq!(server_one.stats_of(THREE), None);
@@ -147,7 +137,7 @@ fn a_peer_that_is_removed_hears_a_goodbye_and_gets_back_what_it_sends() {
     say(&three, ONE, 1);
     await_stats(&server_three, 1, |stats| stats.acknowledged == 1);
     let started = Instant::now();
-    server_one.reconfigure(&without(&cluster, &[THREE])).unwrap();
+    server_one.reconfigure(&cluster.without(&[THREE])).unwrap();
     await_event(server_three.events(), &Event::Left(ONE));
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     assert_eq!(receive(&one).msg_id, 1, "what had come in stays");
@@ -200,7 +190,7 @@ fn who_is_removed_and_added_again_is_the_same_peer() {
         small.outbox_capacity(16).inbox_capacity(64).start().unwrap()
     };
     let [(one, server_one), (two, server_two)] = [ONE, TWO].map(start);
-    let alone = without(&cluster, &[TWO]);
+    let alone = cluster.without(&[TWO]);
     let stop = AtomicBool::new(false);
     let mut received: Vec<i64> = Vec::new();
     let (sent, mut returned) = thread::scope(|scope| {
@@ -240,7 +230,7 @@ fn who_is_removed_and_added_again_is_the_same_peer() {
 #[test]
 fn a_link_comes_up_once_both_list_each_other() {
     let cluster = Cluster::new(2, Transport::Tcp);
-    let (one, server_one) = start(&without(&cluster, &[TWO]), ONE);
+    let (one, server_one) = start(&cluster.without(&[TWO]), ONE);
     let (two, server_two) = start(&cluster.config, TWO);
     say(&two, ONE, 1);
     let event = server_one.events().recv_timeout(BOUND).unwrap();
@@ -278,26 +268,25 @@ fn a_peer_that_has_moved_is_found_at_its_new_url() {
 
 #[test]
 fn who_asks_a_peer_that_is_removed_need_not_wait_and_one_that_is_added_can_be_asked() {
-    const PATIENCE: Duration = BOUND;
     let cluster = Cluster::new(2, Transport::Tcp);
-    let alone = without(&cluster, &[TWO]);
+    let alone = cluster.without(&[TWO]);
     let (_one, server_one) = start(&alone, ONE);
     let asker = server_one.asker();
-    assert_eq!(asker.ask(TWO, "early", PATIENCE).unwrap_err(), NoAnswer::NoSuchPeer);
+    assert_eq!(asker.ask(TWO, "early", BOUND).unwrap_err(), NoAnswer::NoSuchPeer);
     server_one.reconfigure(&cluster.config).unwrap();
     let (two, server_two) = start(&cluster.config, TWO);
     thread::scope(|scope| {
-        let question = scope.spawn(|| asker.ask(TWO, "who leads?", PATIENCE));
+        let question = scope.spawn(|| asker.ask(TWO, "who leads?", BOUND));
         let asked = receive(&two);
         assert!(server_two.asker().answer(&asked, "I do").is_ok());
         assert_eq!(question.join().unwrap().unwrap().msg, "I do");
 
-        let question = scope.spawn(|| asker.ask(TWO, "and now?", PATIENCE));
+        let question = scope.spawn(|| asker.ask(TWO, "and now?", BOUND));
         assert_eq!(receive(&two).msg, "and now?");
         server_one.reconfigure(&alone).unwrap();
         assert_eq!(question.join().unwrap().unwrap_err(), NoAnswer::PeerGone);
     });
-    assert_eq!(asker.ask(TWO, "late", PATIENCE).unwrap_err(), NoAnswer::NoSuchPeer);
+    assert_eq!(asker.ask(TWO, "late", BOUND).unwrap_err(), NoAnswer::NoSuchPeer);
     shut_down(server_two);
 }
 
@@ -311,7 +300,7 @@ fn what_cannot_change_says_so_and_changes_nothing() {
         change(&mut text["object"]);
         text.to_string().parse().unwrap()
     };
-    let unlisted = error(&without(&cluster, &[ONE, TWO]));
+    let unlisted = error(&cluster.without(&[ONE, TWO]));
     assert!(matches!(unlisted, ReconfigureError::NotListed { pid: ONE, .. }), "{unlisted}");
     let moved = error(&text(&|object| object["Servers"][0]["url"] = "127.0.0.1:9".into()));
     assert!(matches!(moved, ReconfigureError::OtherUrl { pid: ONE, .. }), "{moved}");
@@ -338,7 +327,7 @@ fn a_server_that_has_ended_does_not_change() {
     let idle = quick(Server::builder(&cluster.config, ONE)).idle_timeout(Some(Duration::ZERO));
     let (one, server) = idle.start().unwrap();
     drop(one);
-    let ended = || server.reconfigure(&without(&cluster, &[TWO])).err();
+    let ended = || server.reconfigure(&cluster.without(&[TWO])).err();
     poll("the end", ended, |error| matches!(error, Some(ReconfigureError::Ended)));
 }
 
@@ -353,9 +342,9 @@ fn changes_from_many_threads_at_once_are_made_one_after_the_other() {
     servers.iter().for_each(|(_, server)| await_all_up(server));
     let lists = [
         cluster.config.clone(),
-        without(&cluster, &[TWO]),
-        without(&cluster, &[THREE, Pid::new(4)]),
-        without(&cluster, &[ONE]),
+        cluster.without(&[TWO]),
+        cluster.without(&[THREE, Pid::new(4)]),
+        cluster.without(&[ONE]),
     ];
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {

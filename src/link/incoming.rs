@@ -180,12 +180,7 @@ impl Incoming {
     fn hear(&mut self, header: &Header, payload: &Payload, now: Duration) {
         self.heard_at = now;
         if matches!(self.presence, Presence::Awaited | Presence::Down) {
-            self.presence = Presence::Up;
-            self.announced = false;
-            self.sightings.push_back(Sighting::Up);
-            self.hears_at = now;
-            self.one_way = false;
-            self.tell(AckTiming::Immediate);
+            self.come_up(now);
         }
         self.note_confirmation(&header.acknowledgement, now);
         let Some(stream) = &mut self.stream else { return };
@@ -211,6 +206,15 @@ impl Incoming {
             self.tell(AckTiming::Immediate);
         }
         self.look_for_return(now);
+    }
+
+    fn come_up(&mut self, now: Duration) {
+        self.presence = Presence::Up;
+        self.announced = false;
+        self.sightings.push_back(Sighting::Up);
+        self.hears_at = now;
+        self.one_way = false;
+        self.tell(AckTiming::Immediate);
     }
 
     /// Takes note of when the peer has heard this server, if it says so.

@@ -3,6 +3,7 @@
 
 mod application;
 mod checks;
+mod ending;
 mod feedback_wire;
 mod membership;
 
@@ -19,9 +20,8 @@ use crate::frame::{ClusterId, Incarnation, Intake};
 use crate::input::{self, Input};
 use crate::link::{Limits, Presence};
 use crate::output::{self, Output};
-use crate::report::PeerReport;
 use crate::server::assembly::{Parts, Plan as Blueprint, Ways, Workshop};
-use crate::sim::audit::{Audit, ProcessId};
+use crate::sim::audit::ProcessId;
 use crate::sim::message::Record;
 use crate::sim::plan::{HEARTBEAT, LINGER, PEER_TIMEOUT, Plan, up_to};
 use crate::sim::process::application::Application;
@@ -355,30 +355,6 @@ impl Process {
                 }
             }
         }
-    }
-
-    /// The output thread says the last words, and hands over what is left.
-    fn end(&mut self, world: &mut Surroundings<'_>) {
-        let Some(mut output) = self.output.logic.take() else { return };
-        let acknowledged = output.take_acknowledged();
-        let reports = output.end(world.now);
-        self.output.due = NEVER;
-        self.take_stock(acknowledged, world);
-        let told_all = self.stats().events_missed == 0;
-        let gave_up = reports.iter().any(|report| !report.undelivered.is_empty());
-        let patient = self.lingered.is_some_and(|lingered| lingered + END_SLACK > LINGER);
-        assert!(!gave_up || patient, "{} gives up after {:?}", self.id, self.lingered);
-        for PeerReport { pid, undelivered } in reports.iter().filter(|_| told_all) {
-            let left: Vec<_> = undelivered.iter().map(Record::of).collect();
-            world.audit.check_undelivered(self.id, *pid, &left);
-        }
-        self.bury(world.audit);
-    }
-
-    /// What entered its inbox did so, although nobody will read it.
-    pub(super) fn bury(&mut self, audit: &mut Audit) {
-        self.read(usize::MAX, audit);
-        audit.check_acknowledged(self.id);
     }
 
     pub(super) fn is_inbox_open(&self) -> bool {

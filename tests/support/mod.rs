@@ -79,6 +79,16 @@ impl Cluster {
         builder
     }
 
+    /// The configuration without some of its servers.
+    pub fn without(&self, gone: &[Pid]) -> Config {
+        let mut text: serde_json::Value = serde_json::from_str(&self.text).unwrap();
+        let servers = text["object"]["Servers"].as_array_mut().unwrap();
+        servers.retain(|server| !gone.iter().any(|pid| server["mypid"] == pid.as_u32()));
+        let total = servers.len();
+        text["object"]["total"] = total.into();
+        text.to_string().parse().unwrap()
+    }
+
     /// Starts one server with the defaults, but no idle timeout.
     pub fn start(&self, pid: u32) -> (Mailbox, Server) {
         self.builder(pid).idle_timeout(None).start().unwrap()

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Incoming, Presence, Sighting, Stream};
-use crate::link::AckTiming;
+use super::{Incoming, Presence, Stream};
 
 impl Incoming {
     /// The peer is none any more. What has not entered the inbox is turned back, as one that is
@@ -32,14 +31,8 @@ impl Incoming {
     /// there again.
     pub(super) fn look_for_return(&mut self, now: Duration) {
         let returned = |stream: &Stream| stream.resumed > stream.goodbye;
-        if self.presence != Presence::Left || !self.stream.as_ref().is_some_and(returned) {
-            return;
+        if self.presence == Presence::Left && self.stream.as_ref().is_some_and(returned) {
+            self.come_up(now);
         }
-        self.presence = Presence::Up;
-        self.announced = false;
-        self.sightings.push_back(Sighting::Up);
-        self.hears_at = now;
-        self.one_way = false;
-        self.tell(AckTiming::Immediate);
     }
 }
