@@ -226,7 +226,6 @@ fn who_is_removed_and_added_again_is_the_same_peer() {
     join(server_one);
 }
 
-/// Both go on by lists that differ for a while.
 #[test]
 fn a_link_comes_up_once_both_list_each_other() {
     let cluster = Cluster::new(2, Transport::Tcp);
