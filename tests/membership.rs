@@ -209,6 +209,8 @@ fn who_is_removed_and_added_again_is_the_same_peer() {
             let changes = server_one.reconfigure(&cluster.config).unwrap();
             assert_eq!(changes.added, [TWO]);
         }
+        // Who has ended unheard is awaited, as one that is still to come.
+        [&server_one, &server_two].into_iter().for_each(await_all_up);
         drop(end);
         sender.join().unwrap()
     });

@@ -60,7 +60,7 @@ impl Incoming {
 
     /// When it is to be told that the peer was never heard.
     fn absent_at(&self) -> Option<Duration> {
-        let awaited = self.stream.is_none() && !self.absent;
+        let awaited = self.presence == Presence::Awaited && !self.absent;
         awaited.then(|| self.heard_at + self.limits.peer_timeout)
     }
 

@@ -69,6 +69,8 @@ fn what_has_entered_is_remembered_of_a_peer_that_is_none_for_a_while() {
     assert!(incoming.front().is_none() && incoming.poll_status().is_none());
     assert_eq!(incoming.presence(), Presence::Awaited);
     incoming.revive(at(10));
+    incoming.handle_timeout(at(9_000_000));
+    assert_eq!(sightings(&mut incoming), [Sighting::Absent]);
     // The peer was not told, and goes on where it was.
     incoming.takes(batch(2), 11);
     assert_eq!(sightings(&mut incoming), [Sighting::Up]);
