@@ -43,9 +43,10 @@ fn a_server_that_joins_is_heard_and_nobody_else_notices() {
         let cluster = Cluster::new(3, transport);
         let two_of_them = cluster.without(&[THREE]);
         let servers = [ONE, TWO].map(|pid| start(&two_of_them, pid));
-        servers.iter().for_each(|(_, server)| await_all_up(server));
-        servers.iter().for_each(|(_, server)| server.events().try_iter().for_each(drop));
         let [(one, server_one), (two, server_two)] = servers;
+        // The counts tell of it before the events do.
+        assert_eq!(server_one.events().recv_timeout(BOUND), Ok(Event::Up(TWO)));
+        assert_eq!(server_two.events().recv_timeout(BOUND), Ok(Event::Up(ONE)));
         say(&one, TWO, 1);
         for server in [&server_one, &server_two] {
             let changes = server.reconfigure(&cluster.config).unwrap();
