@@ -35,6 +35,7 @@ use crate::link::Incoming;
 use crate::pause::PauseDetector;
 use crate::refusals::Refusals;
 use crate::report::Ending;
+use crate::trace;
 use crate::transport::{Inlet, Outcome, Received, Refusal, Speaker};
 use crate::wire::DecodeError;
 
@@ -191,6 +192,7 @@ impl Input {
     /// must not hold that against them.
     fn handle_pause(&mut self, now: Duration) {
         if let Some(pause) = self.pause_detector.wake(now) {
+            trace::paused(pause);
             self.entered_at += pause;
             self.alone_since = self.alone_since.map(|since| since + pause);
             self.parting_since = self.parting_since.map(|since| since + pause);
@@ -282,7 +284,7 @@ impl Input {
                 Entered::Blocked => return false,
                 Entered::Closed => {
                     *inbox = None;
-                    self.ended.get_or_insert(Ending::InboxDropped);
+                    trace::inbox_ended(*self.ended.get_or_insert(Ending::InboxDropped));
                     peers.iter_mut().for_each(PeerReceiver::close);
                 }
             }

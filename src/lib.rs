@@ -183,6 +183,12 @@
 //! `prometheus` the module of that name tells it to Prometheus; `docs/operations.md` in the
 //! repository has rules for alerts.
 //!
+//! With the feature `tracing` a server says to that crate what changes: peers that come, go, restart and
+//! stall, connections that are replaced and why, what is sent again, what is refused, and how it starts
+//! and ends. It says nothing for each message, and has no output of its own: who sees it is up to the
+//! application's subscriber, which is to be there before the server starts. The targets begin with
+//! `raft_cluster::`, and all is within a span `server` with the fields `pid` and `session`.
+//!
 //! # Host names
 //!
 //! A url may have a host name. A server looks its own name up once, when it starts, and listens on
@@ -268,6 +274,7 @@ mod sim;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace;
 mod transport;
 mod wire;
 

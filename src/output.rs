@@ -43,6 +43,7 @@ pub(crate) use crate::output::snapshot::Snapshot;
 use crate::pause::PauseDetector;
 use crate::refusals::Refusals;
 use crate::report::PeerReport;
+use crate::trace;
 use crate::transport::{Resolved, Waker};
 
 /// With nothing to do, any time will do.
@@ -250,6 +251,7 @@ impl Output {
     fn advance(&mut self, step: Step, now: Duration) {
         let before = self.lifecycle.stage();
         let Some(stage) = self.lifecycle.take(step, now) else { return };
+        trace::leaving(stage);
         if before == Stage::Open {
             self.close_outboxes();
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::counters::Counters;
 use crate::event::{Event, EventSink, Rejection};
+use crate::trace;
 
 /// How often the application is told, at most.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -85,8 +86,7 @@ impl Refusals {
             due.into_iter().for_each(|refused| self.show(refused, now));
             let count = std::mem::take(&mut self.others);
             if count > 0 {
-                let reason = Rejection::Others;
-                self.events.emit(Event::Rejected { reason, address: None, count });
+                self.emit(Rejection::Others, None, count);
             }
         }
     }
@@ -98,6 +98,11 @@ impl Refusals {
         if self.told.len() < REASONS {
             self.told.push(Told { reason, address, until: now + interval, interval });
         }
+        self.emit(reason, address, count);
+    }
+
+    fn emit(&mut self, reason: Rejection, address: Option<IpAddr>, count: u64) {
+        trace::refused(reason, address, count);
         self.events.emit(Event::Rejected { reason, address, count });
     }
 

@@ -38,6 +38,7 @@ use crate::server::outboxes::Outboxes;
 use crate::server::routes::Routes;
 use crate::session::Session;
 use crate::stats::{PeerStats, Stats};
+use crate::trace::{self, Scope};
 use crate::transport::Resolved;
 
 /// The two ends an application holds: what it puts in the outbox goes to the peers, and what they
@@ -106,6 +107,7 @@ struct Threads {
 
 /// When a server began, how it waits, and what it needs to change.
 struct Origin {
+    scope: Scope,
     clock: Clock,
     /// When its ways were made.
     now: Duration,
@@ -147,19 +149,27 @@ impl Server {
         plan: Plan,
         ways: Ways,
         resolved: Receiver<Resolved>,
-        Origin { clock, now, idle, routes, listed }: Origin,
+        Origin { scope, clock, now, idle, routes, listed }: Origin,
     ) -> io::Result<(Mailbox, Self)> {
         let (pid, session) = (plan.own, Session::of(plan.incarnation));
         let url = listed.config.url(pid).unwrap_or_default().to_owned();
+        scope.within(|| trace::started(&plan, &url, listed.secret.is_some()));
         let parts = plan.assemble(ways, now);
         let Parts { mailbox, outboxes, mut output, input, stop, events, .. } = parts;
         let (counters, questions) = (parts.counters, parts.questions);
         let (workshop, changes) = (parts.workshop, parts.changes);
-        let membership = Membership::new(pid, listed, routes, workshop, changes, clock);
+        let membership =
+            Membership::new(pid, listed, routes, workshop, changes, clock, scope.clone());
         output.listen_to(resolved);
         let name = |direction| thread::Builder::new().name(format!("{direction}-{pid}"));
-        let input = name("input").spawn(move || input.run(clock, idle))?;
-        let output = name("output").spawn(move || output.run(clock, idle))?;
+        let (of_input, of_output) = (scope.clone(), scope.clone());
+        let run_input = move || {
+            let ended = input.run(clock, idle);
+            trace::ended(&ended);
+            ended
+        };
+        let input = name("input").spawn(move || of_input.within(run_input))?;
+        let output = name("output").spawn(move || of_output.within(|| output.run(clock, idle)))?;
         let (stop, threads) = (Some(stop), Some(Threads { output, input }));
         let monitor = Monitor::new(pid, session, counters, clock);
         let outboxes = Arc::new(outboxes);

@@ -39,8 +39,8 @@ pub(crate) trait Outlet: Send {
     fn stuck_at(&self, evidence: Duration) -> Option<Duration>;
 
     /// Replaces the connection, for which nothing has spoken since the last `evidence`. What it had
-    /// not delivered is gone.
-    fn renew(&mut self, evidence: Duration, now: Duration);
+    /// not delivered is gone. Returns whether there was one, which another has replaced.
+    fn renew(&mut self, evidence: Duration, now: Duration) -> bool;
 
     /// The peer's name was looked up and has addresses. Only for a way that goes by a name.
     fn handle_addresses(&mut self, _resolved: &Resolved) {}

@@ -8,6 +8,7 @@ use super::Input;
 use crate::input::peer_receiver::PeerReceiver;
 use crate::lifecycle::Stage;
 use crate::report::Ending;
+use crate::trace;
 
 /// How long the end waits at most for peers to learn that their goodbye came in.
 const PARTING: Duration = Duration::from_secs(1);
@@ -42,7 +43,8 @@ impl Input {
         let idle = self.idle_deadline().is_some_and(|deadline| now >= deadline);
         let ends = if self.is_waiting() { self.is_unread(now) } else { alone || idle };
         if self.setup.inbox.is_some() && ends {
-            self.ended.get_or_insert(if alone { Ending::PeersLeft } else { Ending::Idle });
+            let cause = if alone { Ending::PeersLeft } else { Ending::Idle };
+            trace::inbox_ended(*self.ended.get_or_insert(cause));
             self.setup.inbox = None;
             self.setup.peers.iter_mut().for_each(PeerReceiver::close);
         }

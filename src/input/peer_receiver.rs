@@ -16,6 +16,7 @@ use crate::input::bounded_inbox::{BoundedInbox, Put};
 use crate::key::PublicKey;
 use crate::link::{Handled, Incoming, Presence, Sighting};
 use crate::session::Session;
+use crate::trace;
 use crate::wire::{self, Envelopes};
 #[cfg(test)]
 pub(crate) use snapshot::Snapshot;
@@ -129,9 +130,10 @@ impl PeerReceiver {
         let peer = self.pid();
         while let Some(sighting) = self.link.poll_sighting() {
             self.tell_askers(sighting);
+            trace::sighting(peer, self.link.speaker().map(Session::of), sighting);
             self.events.emit(match sighting {
                 Sighting::Up => Event::Up(peer),
-                Sighting::Down => Event::Down(peer),
+                Sighting::Down(_) => Event::Down(peer),
                 Sighting::Restarted => Event::Restarted(peer),
                 Sighting::Left => Event::Left(peer),
                 Sighting::Absent => Event::Absent(peer),
@@ -145,7 +147,7 @@ impl PeerReceiver {
         match sighting {
             Sighting::Up => questions.note_up(peer, self.link.speaker().map(Session::of)),
             Sighting::OneWay => questions.note_deaf(peer),
-            Sighting::Down | Sighting::Restarted | Sighting::Left => questions.note_gone(peer),
+            Sighting::Down(_) | Sighting::Restarted | Sighting::Left => questions.note_gone(peer),
             Sighting::Absent => {}
         }
     }
@@ -185,6 +187,7 @@ impl PeerReceiver {
         let missed = self.link.take_missed();
         if missed > 0 {
             add(&self.counters.missed, missed);
+            trace::missed(ends.peer, missed);
             self.events.emit(Event::Missed { from: ends.peer, count: missed });
         }
         let Some(arrival) = self.link.front() else { return false };

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::event::Rejection;
 use crate::frame::{Acknowledgement, Frame, Header, Incarnation, Intake, Payload, Silence, Stamp};
-pub(crate) use crate::link::incoming::presence::{Handled, Presence, Sighting};
+pub(crate) use crate::link::incoming::presence::{Handled, Loss, Presence, Sighting};
 use crate::link::incoming::stream::{Replaced, Stream, Taken, exceeds};
 use crate::link::{AckTiming, Ends, Limits, PeerStatus};
 

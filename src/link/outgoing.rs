@@ -197,6 +197,11 @@ impl Outgoing {
         }
     }
 
+    /// How many envelopes were sent again, in all.
+    pub(crate) fn resent(&self) -> u64 {
+        self.queue.counts.resent
+    }
+
     /// The process that speaks for the peer, once one was heard.
     pub(crate) fn speaker(&self) -> Option<Incarnation> {
         self.peer.incarnation

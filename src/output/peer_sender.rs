@@ -13,7 +13,9 @@ use crate::key::{Keyring, PublicKey};
 use crate::link::{Ends, GivenUp, LaneId, Outgoing, Room};
 use crate::output::stall::{Change, Stall};
 use crate::report::PeerReport;
+use crate::session::Session;
 use crate::stats::PeerStats;
+use crate::trace::{self, Renewal};
 use crate::transport::{Outlet, Resolved};
 use crate::wire::{self, Envelopes, Run, runs_by_delivery};
 
@@ -47,6 +49,11 @@ impl PeerSender {
 
     pub(crate) fn pid(&self) -> Pid {
         self.link.ends().peer
+    }
+
+    /// The process that speaks for the peer, once one was heard.
+    fn session(&self) -> Option<Session> {
+        self.link.speaker().map(Session::of)
     }
 
     /// Takes a payload from one of the outboxes: to be sent if there is room for it, else to be
@@ -103,8 +110,14 @@ impl PeerSender {
     pub(crate) fn note_stall(&mut self, holds_up: bool, now: Duration) {
         let up = self.link.is_up();
         match self.stall.update(holds_up, up, now) {
-            Some(Change::Stalled) => self.standings.emit(Event::Stalled(self.pid())),
-            Some(Change::Flowing) => self.standings.emit(Event::Flowing(self.pid())),
+            Some(Change::Stalled) => {
+                trace::stalled(self.pid(), self.session());
+                self.standings.emit(Event::Stalled(self.pid()));
+            }
+            Some(Change::Flowing) => {
+                trace::flowing(self.pid(), self.session(), self.stall.blocked(now));
+                self.standings.emit(Event::Flowing(self.pid()));
+            }
             None => {}
         }
     }
@@ -135,20 +148,21 @@ impl PeerSender {
     /// Goes another way from now on.
     pub(crate) fn reroute(&mut self, outlet: Box<dyn Outlet>) {
         std::mem::replace(&mut self.outlet, outlet).close(Duration::ZERO);
+        trace::renewed(self.pid(), &Renewal::Moved);
         self.link.handle_renewal();
     }
 
     /// Goes by these keys from now on.
     pub(crate) fn handle_keys(&mut self, keys: &Arc<Keyring>, now: Duration) {
         if self.outlet.handle_keys(keys) {
-            self.renew(now);
+            self.renew(&Renewal::Keys, now);
         }
     }
 
     /// The peer has proved to have this key.
     pub(crate) fn handle_proof(&mut self, key: PublicKey, now: Duration) {
         if self.outlet.handle_proof(key) {
-            self.renew(now);
+            self.renew(&Renewal::OtherKey, now);
         }
     }
 
@@ -168,18 +182,25 @@ impl PeerSender {
     /// Sends what there is to send. A connection that is stuck is replaced.
     pub(crate) fn transmit(&mut self, now: Duration) {
         if self.stuck_at().is_some_and(|due| now >= due) {
-            self.renew(now);
+            let silence = now.saturating_sub(self.link.evidence());
+            self.renew(&Renewal::Unconfirmed(silence), now);
         }
+        let resent = self.link.resent();
+        self.send_all(now);
+        if self.link.resent() > resent {
+            trace::resent(self.pid(), self.link.resent() - resent);
+        }
+    }
+
+    fn send_all(&mut self, now: Duration) {
         let mut renewed = false;
         while let Some(frame) = self.link.poll_transmit(now) {
-            if self.send(frame).is_ok() {
-                continue;
-            }
+            let Err(error) = self.send(frame) else { continue };
             // The new connection takes what there is to say. If not, it is tried again later.
             if std::mem::replace(&mut renewed, true) {
                 return;
             }
-            self.renew(now);
+            self.renew(&Renewal::Broken(error), now);
         }
     }
 
@@ -191,8 +212,10 @@ impl PeerSender {
         Ok(())
     }
 
-    fn renew(&mut self, now: Duration) {
-        self.outlet.renew(self.link.evidence(), now);
+    fn renew(&mut self, cause: &Renewal, now: Duration) {
+        if self.outlet.renew(self.link.evidence(), now) {
+            trace::renewed(self.pid(), cause);
+        }
         self.link.handle_renewal();
     }
 

@@ -16,6 +16,8 @@ use crate::server::assembly::{Plan, Ways};
 use crate::server::membership::Listed;
 use crate::server::routes::Access;
 use crate::server::{Mailbox, Origin, Server, StartError, keyring};
+use crate::session::Session;
+use crate::trace::Scope;
 use crate::wire::MAX_MESSAGE;
 
 /// How much a living peer takes at least, on its way or waiting for it, in bytes. It is some
@@ -297,16 +299,18 @@ impl<'a> Builder<'a> {
     ) -> io::Result<(Mailbox, Server)> {
         let clock = Clock::start();
         let now = clock.now();
+        let scope = Scope::of_server(plan.own, Session::of(plan.incarnation));
         let Access { routes, inlet, waker, resolved } = access;
         let outlet = |peer: &Pid| {
             let url = self.config.url(*peer).unwrap_or_default();
             routes.to(*peer, url, keys, now)
         };
-        let outlets = plan.peers.iter().map(outlet).collect::<io::Result<_>>()?;
+        let outlets = || plan.peers.iter().map(outlet).collect::<io::Result<_>>();
+        let outlets = scope.within(outlets)?;
         let feedback = feedback::channel(plan.peers.len());
         let ways = Ways { outlets, inlet, waker, feedback };
         let listed = Listed { config: self.config.clone(), secret: self.secret_key.clone() };
-        let origin = Origin { clock, now, idle: self.idle, routes, listed };
+        let origin = Origin { scope, clock, now, idle: self.idle, routes, listed };
         Server::spawn(plan, ways, resolved, origin)
     }
 }

@@ -18,6 +18,7 @@ use crate::output;
 use crate::server::assembly::Workshop;
 use crate::server::keyring;
 use crate::server::routes::Routes;
+use crate::trace::{self, Scope};
 use crate::transport::Outlet;
 
 /// What a [reconfiguration](crate::Server::reconfigure) has changed.
@@ -68,6 +69,7 @@ pub(super) struct Membership {
     /// To the output thread.
     changes: Sender<output::Change>,
     clock: Clock,
+    scope: Scope,
 }
 
 /// New ways to peers.
@@ -81,8 +83,9 @@ impl Membership {
         workshop: Workshop,
         changes: Sender<output::Change>,
         clock: Clock,
+        scope: Scope,
     ) -> Self {
-        Self { own, listed: Mutex::new(listed), routes, workshop, changes, clock }
+        Self { own, listed: Mutex::new(listed), routes, workshop, changes, clock, scope }
     }
 
     /// Has both threads go by another configuration, and perhaps another key, and waits until they do.
@@ -101,7 +104,11 @@ impl Membership {
             self.routes.check_keys().map_err(|source| ReconfigureError::Keys { source })?;
         }
         let changes = self.compare(&listed, config, secret.as_ref());
-        self.apply(&listed.config, config, &changes, keys)?;
+        self.scope.within(|| {
+            self.apply(&listed.config, config, &changes, keys)?;
+            trace::reconfigured(&changes);
+            Ok(())
+        })?;
         *listed = Listed { config: config.clone(), secret };
         Ok(changes)
     }

@@ -88,10 +88,11 @@ impl Outlet for MemoryOutlet {
         Some(self.renewal.due(evidence))
     }
 
-    fn renew(&mut self, evidence: Duration, now: Duration) {
+    fn renew(&mut self, evidence: Duration, now: Duration) -> bool {
         // A network that has gone carries nothing anyway.
         let _ = self.line.take(Sent::Renewed);
         self.renewal.handle_renewal(evidence, now);
+        true
     }
 
     fn handle_pause(&mut self, pause: Duration) {

@@ -37,6 +37,8 @@ fn a_wrong_argument_is_named() {
         (&["--pid", "1", "--linger", "1e99"], "a number of seconds is expected"),
         (&["--pid", "1", "--message"], "--message <TEXT>"),
         (&["--pid", "1", "--json=yes"], "--json"),
+        (&["--pid", "1", "--log", "loud"], "possible values: text, json"),
+        (&["--demo", "--log", "json"], "'--demo' cannot be used with '--log <FORMAT>'"),
         (&["--pid", "1", "--verbose"], "--verbose"),
         (&["--pid", "1", "extra"], "extra"),
         (&["--pid", "3"], "1, 2"),

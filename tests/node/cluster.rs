@@ -93,6 +93,8 @@ impl Cluster {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_node"));
         command.current_dir(self.folder.path()).args(arguments);
+        // Whoever runs the tests may want their own log.
+        command.env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command
     }

@@ -12,6 +12,7 @@ mod cluster;
 mod demo;
 mod interrupts;
 mod keys;
+mod log;
 mod metrics;
 mod one;
 mod output;

@@ -11,6 +11,7 @@ use raft_cluster::{Config, Pid};
 
 use crate::args::Arguments;
 use crate::children::{self, Ending, News, Process};
+use crate::log::LogFormat;
 use crate::output::{Format, Stdout};
 use crate::signals::{self, Orders};
 use crate::{INCOMPLETE, UNUSABLE, complain};
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments, config: &Config) -> Result<ExitCode, Bo
         leaving: false,
         stdout: Stdout::default(),
         format: arguments.format(),
+        logs_json: arguments.log == Some(LogFormat::Json),
         width: config.pids().iter().map(|pid| pid.to_string().len()).max().unwrap_or(0),
         worst: 0,
     };
@@ -50,6 +52,7 @@ struct Parent {
     leaving: bool,
     stdout: Stdout,
     format: Format,
+    logs_json: bool,
     /// Of the longest pid.
     width: usize,
     /// The worst exit status so far.
@@ -86,6 +89,10 @@ impl Parent {
                 if self.stdout.has_failed() {
                     self.leave();
                 }
+            }
+            // One that belongs to the log says itself which server it is of, and is to stay JSON.
+            News::Stderr(_, line) if self.logs_json && line.starts_with(b"{") => {
+                children::pass_complaint("", &line);
             }
             News::Stderr(pid, line) => children::pass_complaint(&self.label(pid), &line),
             News::Ended(pid, ending) => self.ended(pid, &ending),

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use raft_cluster::Pid;
 use thiserror::Error;
 
+use crate::log::LogFormat;
 use crate::output::Format;
 
 /// Connects the servers of a cluster and shows the messages that arrive.
@@ -66,6 +67,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
 
+    /// Log to stderr in this form. The variable `RUST_LOG` says what, such as `raft_cluster=debug`:
+    /// `info` if it is not set. Without this, it is what switches the log on.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log: Option<LogFormat>,
+
     /// This process is a child of `--all` and follows what it says on stdin.
     #[arg(long, hide = true, conflicts_with = "all")]
     pub(crate) supervised: bool,
@@ -93,7 +99,7 @@ struct Which {
 }
 
 /// The arguments that say something about servers other than those of the demo.
-const OF_A_SERVER: [&str; 10] = [
+const OF_A_SERVER: [&str; 11] = [
     "config",
     "secret_key",
     "message",
@@ -102,6 +108,7 @@ const OF_A_SERVER: [&str; 10] = [
     "metrics",
     "watch_config",
     "json",
+    "log",
     "supervised",
     "dictated",
 ];

@@ -5,7 +5,8 @@
 //!                 │     ▲                ▲
 //!                 │     │                └── reconfigure: the files, read again
 //!                 │     ├─── lead: what the parent says
-//!                 │     └──► metrics: what Prometheus asks for
+//!                 │     ├──► metrics: what Prometheus asks for
+//!                 │     └──► log: what the library says, on stderr
 //!                 ├── all ───┬── children: a process for each server
 //!                 ├── demo ──┘
 //!                 └── keygen ── the keys of one server or of all
@@ -18,6 +19,7 @@ mod demo;
 mod json;
 mod keygen;
 mod lead;
+mod log;
 mod metrics;
 mod one;
 mod output;
@@ -55,6 +57,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(Tool::Keygen(keygen)) = &arguments.tool {
         return keygen::run(keygen);
     }
+    log::begin(arguments.log)?;
     match arguments.role() {
         Role::One(pid) => one::run(arguments, &configuration(arguments)?, pid),
         Role::All => all::run(arguments, &configuration(arguments)?),

@@ -290,7 +290,7 @@ fn a_peer_that_refuses_connections_is_down_unless_it_was_heard_meanwhile() {
     // when it died does not count.
     let refusals = [(499, 1_499), (500, 1_500), (700, 1_700)];
     assert_eq!(sightings(&[1_250], &refusals[..1]), [Sighting::Up]);
-    assert_eq!(sightings(&[1_250], &refusals), [Sighting::Up, Sighting::Down]);
+    assert_eq!(sightings(&[1_250], &refusals), [Sighting::Up, Sighting::Down(Loss::Refusing)]);
     // Heard after it closed the connection: it lives, whatever refuses.
     assert_eq!(sightings(&[900, 1_251], &refusals), [Sighting::Up]);
 }

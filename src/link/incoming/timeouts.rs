@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Incoming, Presence, Sighting};
+use super::{Incoming, Loss, Presence, Sighting};
 use crate::link::AckTiming;
 
 impl Incoming {
@@ -14,7 +14,7 @@ impl Incoming {
 
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
         if self.down_at().is_some_and(|due| now >= due) {
-            self.go_down();
+            self.go_down(Loss::Silent);
         }
         if self.absent_at().is_some_and(|due| now >= due) {
             self.absent = true;
@@ -37,13 +37,13 @@ impl Incoming {
         let silence = now.saturating_sub(self.heard_at);
         let silent = || silence.saturating_add(grace / 2) >= refused_for;
         if self.presence == Presence::Up && refused_for >= grace && silent() {
-            self.go_down();
+            self.go_down(Loss::Refusing);
         }
     }
 
-    fn go_down(&mut self) {
+    fn go_down(&mut self, loss: Loss) {
         self.presence = Presence::Down;
-        self.sightings.push_back(Sighting::Down);
+        self.sightings.push_back(Sighting::Down(loss));
         self.tell(AckTiming::Delayed);
     }
 

@@ -9,6 +9,7 @@ use super::outlet::ZmqOutlet;
 use super::resolver::Lookups;
 use crate::frame::Frame;
 use crate::key::{Keyring, PublicKey};
+use crate::trace;
 use crate::transport::{Outlet, Resolved};
 
 /// How long it takes until a socket is asked for again, when the process had no room for another.
@@ -73,19 +74,23 @@ impl Outlet for NamedOutlet {
         way.stuck_at(evidence)
     }
 
-    fn renew(&mut self, evidence: Duration, now: Duration) {
+    fn renew(&mut self, evidence: Duration, now: Duration) -> bool {
         let before = self.candidates.current();
-        let Some(address) = self.candidates.advance() else { return };
+        let Some(address) = self.candidates.advance() else { return false };
+        trace::address(self.lookups.peer, address);
         self.renewed = Some(now);
         let url = format!("tcp://{address}");
         if let Some(way) = &mut self.way {
             self.lookups.request();
             way.redirect(url);
             // Another address is another way: what the last one did not bring says nothing of it.
-            way.renew(if before == Some(address) { evidence } else { now }, now);
-        } else {
-            self.way = (self.connect)(url, self.keys.clone(), now).ok();
+            return way.renew(if before == Some(address) { evidence } else { now }, now);
         }
+        match (self.connect)(url, self.keys.clone(), now) {
+            Ok(way) => self.way = Some(way),
+            Err(error) => trace::no_socket(self.lookups.peer, &error),
+        }
+        false
     }
 
     fn handle_addresses(&mut self, resolved: &Resolved) {

@@ -11,6 +11,7 @@ use super::{Home, set_common, set_secret, shared};
 use crate::envelope::Pid;
 use crate::frame::Frame;
 use crate::key::{Keyring, PublicKey};
+use crate::trace;
 use crate::transport::Outlet;
 use crate::transport::renewal::Renewal;
 use crate::wire;
@@ -149,14 +150,22 @@ impl Outlet for ZmqOutlet {
     }
 
     /// When the process has no room for another socket, the old one has to do until the next time.
-    fn renew(&mut self, evidence: Duration, now: Duration) {
+    fn renew(&mut self, evidence: Duration, now: Duration) -> bool {
         let expected = self.expected.take().or_else(|| self.next_expected(evidence));
-        if let Ok(connection) = connect(&self.destination, expected) {
-            self.connection = connection;
-            self.given = 0;
-            self.held = Held::new(self.destination.max_held);
-        }
+        let connection = connect(&self.destination, expected);
         self.renewal.handle_renewal(evidence, now);
+        match connection {
+            Ok(connection) => {
+                self.connection = connection;
+                self.given = 0;
+                self.held = Held::new(self.destination.max_held);
+                true
+            }
+            Err(error) => {
+                trace::no_socket(self.destination.peer, &error);
+                false
+            }
+        }
     }
 
     /// A connection goes on that needs no other keys than before.

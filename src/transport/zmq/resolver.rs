@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use crate::envelope::Pid;
+use crate::trace::{self, Scope};
 use crate::transport::Resolved;
 
 /// How long after a lookup the next one comes: when somebody asks for it, or there was no answer.
@@ -46,18 +47,20 @@ impl Resolver {
     pub(crate) fn look_up(&self, peer: Pid, host: &str) -> io::Result<Lookups> {
         let (requests, requested) = bounded(1);
         let (host, found) = (host.to_owned(), self.found.clone());
+        let scope = Scope::current();
         let id = self.given.fetch_add(1, Ordering::Relaxed);
         // Its stack is as large as usual: what it calls are plug-ins of the system.
         thread::Builder::new()
             .name(format!("lookup-{peer}"))
-            .spawn(move || run(&host, (peer, id), &requested, &found))?;
-        Ok(Lookups { id, requests, begun: AtomicBool::new(false) })
+            .spawn(move || scope.within(|| run(&host, (peer, id), &requested, &found)))?;
+        Ok(Lookups { peer, id, requests, begun: AtomicBool::new(false) })
     }
 }
 
 /// The lookups of one name. They end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lookups {
+    pub(super) peer: Pid,
     /// By which what they find is known.
     pub(super) id: u64,
     requests: Sender<()>,
@@ -86,14 +89,23 @@ fn run(host: &str, (peer, lookups): (Pid, u64), requests: &Receiver<()>, found: 
     if requests.recv().is_err() {
         return;
     }
+    let mut failing = false;
     loop {
         let started = Instant::now();
         let addresses = addresses_of(host);
         let next = if addresses.is_ok() { LATER } else { SOON };
-        if let Ok(addresses) = addresses {
-            if found.send(Resolved { peer, lookups, addresses }).is_err() {
-                return;
+        let failed_before = std::mem::replace(&mut failing, addresses.is_err());
+        match addresses {
+            Ok(addresses) => {
+                if failed_before {
+                    trace::lookup_succeeded(peer, host);
+                }
+                if found.send(Resolved { peer, lookups, addresses }).is_err() {
+                    return;
+                }
             }
+            Err(error) if !failed_before => trace::lookup_failed(peer, host, &error),
+            Err(_) => {}
         }
         if !await_next(requests, started, next) {
             return;
