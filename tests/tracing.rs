@@ -225,7 +225,8 @@ fn what_is_refused_is_told_with_its_cause() {
     let (_one, server_one) = stage.start(ONE);
     let entry = |pid: &Pid| ServerEntry::new(*pid, stage.config.url(*pid).unwrap());
     let foreign = stage.config.pids().iter().map(entry);
-    let foreign = foreign.fold(Config::builder().cluster("another"), |all, one| all.entry(one));
+    let foreign =
+        foreign.fold(Config::builder().cluster("another"), raft_cluster::ConfigBuilder::entry);
     let foreign = foreign.build().unwrap();
     let builder = Server::builder(&foreign, TWO).idle_timeout(None).network(&stage.network);
     let (_two, _server_two) = builder.start().unwrap();
