@@ -1,13 +1,15 @@
 //! Where the two threads write down what [`Stats`] shows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use crossbeam_utils::atomic::AtomicCell;
 
 use crate::envelope::Pid;
-use crate::stats::{PeerStats, Stats};
+use crate::event::Rejection;
+use crate::stats::{ConnectionFailures, PeerStats, Rejections, Stats};
+use crate::transport::ConnectionFailure;
 
 /// All that a server counts. Each number has one writer, but for those that say otherwise.
 #[derive(Debug)]
@@ -15,9 +17,13 @@ pub(crate) struct Counters {
     pub(crate) no_such_peer: AtomicU64,
     pub(crate) discarded: AtomicU64,
     /// Written by both threads.
-    pub(crate) rejected: AtomicU64,
+    rejections: Mutex<Rejections>,
     /// Written by both threads.
     pub(crate) events_missed: AtomicU64,
+    /// Microseconds. Written by the input thread.
+    inbox_blocked: AtomicU64,
+    /// Microseconds. Written by the input thread.
+    paused: AtomicU64,
     roster: RwLock<Roster>,
 }
 
@@ -54,6 +60,10 @@ pub(crate) struct PeerCounters {
     pub(crate) received: AtomicU64,
     /// Written by the input thread.
     pub(crate) missed: AtomicU64,
+    /// Written by the output thread.
+    pub(crate) failed_lookups: AtomicU64,
+    /// Those of the connections by cause. Written by the input thread.
+    failed_connections: [AtomicU64; ConnectionFailure::COUNT],
 }
 
 /// What the output thread knew of a peer at a time.
@@ -72,8 +82,10 @@ impl Counters {
         Self {
             no_such_peer: AtomicU64::new(0),
             discarded: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
+            rejections: Mutex::default(),
             events_missed: AtomicU64::new(0),
+            inbox_blocked: AtomicU64::new(0),
+            paused: AtomicU64::new(0),
             roster: RwLock::new(Roster { peers, former: Former::default() }),
         }
     }
@@ -103,6 +115,20 @@ impl Counters {
         roster.peers = pids.iter().map(counters).collect();
     }
 
+    pub(crate) fn note_rejection(&self, reason: Rejection) {
+        self.rejections.lock().unwrap_or_else(PoisonError::into_inner).count(reason);
+    }
+
+    /// For how long what came in has waited for room in the inbox, in all.
+    pub(crate) fn publish_inbox_blocked(&self, blocked: Duration) {
+        self.inbox_blocked.store(micros(blocked), Ordering::Relaxed);
+    }
+
+    /// For how long the input thread was to run and did not, in all.
+    pub(crate) fn publish_paused(&self, paused: Duration) {
+        self.paused.store(micros(paused), Ordering::Relaxed);
+    }
+
     fn read<T>(&self, look: impl FnOnce(&Roster) -> T) -> T {
         look(&self.roster.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -114,6 +140,7 @@ impl Counters {
             (roster.peers.iter().map(|peer| peer.snapshot(now)).collect(), roster.former)
         };
         let (peers, former) = self.read(peers_of);
+        let rejections = *self.rejections.lock().unwrap_or_else(PoisonError::into_inner);
         Stats {
             messages_sent: former.sent + peers.iter().map(|peer| peer.sent).sum::<u64>(),
             messages_received: former.received
@@ -121,8 +148,11 @@ impl Counters {
             no_such_peer: load(&self.no_such_peer),
             discarded: load(&self.discarded),
             removed: former.undelivered,
-            rejected: load(&self.rejected),
+            rejected: rejections.total(),
+            rejections,
             events_missed: load(&self.events_missed),
+            inbox_blocked: Duration::from_micros(load(&self.inbox_blocked)),
+            paused: Duration::from_micros(load(&self.paused)),
             peers,
         }
     }
@@ -147,6 +177,8 @@ impl PeerCounters {
             bytes_received: AtomicU64::new(0),
             received: AtomicU64::new(0),
             missed: AtomicU64::new(0),
+            failed_lookups: AtomicU64::new(0),
+            failed_connections: Default::default(),
         })
     }
 
@@ -157,8 +189,12 @@ impl PeerCounters {
 
     /// The peer was heard.
     pub(crate) fn hear(&self, at: Duration) {
-        let micros = u64::try_from(at.as_micros()).unwrap_or(NEVER);
-        self.heard_at.store(micros, Ordering::Relaxed);
+        self.heard_at.store(micros(at), Ordering::Relaxed);
+    }
+
+    /// An attempt to connect to it failed.
+    pub(crate) fn note_failure(&self, failure: ConnectionFailure) {
+        add(&self.failed_connections[failure as usize], 1);
     }
 
     /// All of it, as it is now by the server's clock: what tells an age goes on since it was written
@@ -175,9 +211,24 @@ impl PeerCounters {
             bytes_received: load(&self.bytes_received),
             received: load(&self.received),
             missed: load(&self.missed),
+            connection_failures: self.connection_failures(),
             ..stats
         }
     }
+
+    fn connection_failures(&self) -> ConnectionFailures {
+        let failed = |failure| self.failed_connections[failure as usize].load(Ordering::Relaxed);
+        ConnectionFailures {
+            name: self.failed_lookups.load(Ordering::Relaxed),
+            refused: failed(ConnectionFailure::Refused),
+            unanswered: failed(ConnectionFailure::Unanswered),
+            handshake: failed(ConnectionFailure::Handshake),
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(NEVER)
 }
 
 /// Adds to a number that only the calling thread writes. It stays at the end of its type: a peer

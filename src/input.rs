@@ -8,6 +8,7 @@ mod membership;
 mod peer_receiver;
 #[cfg(test)]
 mod snapshot;
+mod waiting;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,6 +20,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::asker::Questions;
 use crate::clock::Clock;
+use crate::counters::Counters;
 use crate::envelope::Pid;
 use crate::event::Rejection;
 use crate::feedback::Feedback;
@@ -30,6 +32,7 @@ use crate::input::peer_receiver::Entered;
 pub(crate) use crate::input::peer_receiver::PeerReceiver;
 #[cfg(test)]
 pub(crate) use crate::input::snapshot::Snapshot;
+use crate::input::waiting::Waiting;
 use crate::lifecycle::Stage;
 use crate::link::Incoming;
 use crate::pause::PauseDetector;
@@ -65,6 +68,7 @@ pub(crate) struct Setup {
     /// Changes of the cluster, which the output thread has carried out.
     pub(crate) changes: Receiver<Change>,
     pub(crate) refusals: Refusals,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) questions: Arc<Questions>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) linger: Duration,
@@ -91,6 +95,8 @@ pub(crate) struct Input {
     /// Since when only partings are left to wait for.
     parting_since: Option<Duration>,
     pause_detector: PauseDetector,
+    /// For room in the inbox.
+    waiting: Waiting,
 }
 
 /// What to do after a turn.
@@ -133,6 +139,7 @@ impl Input {
             alone_since: None,
             parting_since: None,
             pause_detector: PauseDetector::new(setup.heartbeat, now),
+            waiting: Waiting::default(),
             setup,
         };
         input.find_places();
@@ -170,6 +177,7 @@ impl Input {
         }
         self.setup.peers.iter_mut().for_each(PeerReceiver::report);
         let blocked = !self.fill_inbox(now);
+        self.setup.counters.publish_inbox_blocked(self.waiting.update(blocked, now));
         if !more_frames {
             self.take_refusals(now);
             self.setup.peers.iter_mut().for_each(|peer| peer.link.handle_timeout(now));
@@ -191,7 +199,9 @@ impl Input {
     /// A process that was stopped for a while finds all its peers silent and its inbox idle: it
     /// must not hold that against them.
     fn handle_pause(&mut self, now: Duration) {
-        if let Some(pause) = self.pause_detector.wake(now) {
+        let pause = self.pause_detector.wake(now);
+        self.setup.counters.publish_paused(self.pause_detector.lost());
+        if let Some(pause) = pause {
             trace::paused(pause);
             self.entered_at += pause;
             self.alone_since = self.alone_since.map(|since| since + pause);
@@ -228,11 +238,17 @@ impl Input {
         Ok(true)
     }
 
-    /// Takes note of peers that refuse connections, now that all they sent has been received.
+    /// Takes note of peers that refuse connections, now that all they sent has been received, and of
+    /// all attempts to connect that failed.
     fn take_refusals(&mut self, now: Duration) {
         while let Some(Refusal { peer, refused_for }) = self.setup.inlet.poll_refusal(now) {
             if let Some(at) = self.by_pid.get(&peer) {
                 self.setup.peers[*at].link.handle_refusal(refused_for, now);
+            }
+        }
+        while let Some((peer, failure)) = self.setup.inlet.poll_failure() {
+            if let Some(at) = self.by_pid.get(&peer) {
+                self.setup.peers[*at].note_failure(failure);
             }
         }
     }

@@ -291,7 +291,7 @@ pub use key::{KeyError, KeyFileError, PublicKey, SecretKey};
 pub use report::{Ending, PeerReport, Report};
 pub use server::{Builder, Changes, Mailbox, Monitor, ReconfigureError, Server, StartError};
 pub use session::Session;
-pub use stats::{Dropped, PeerState, PeerStats, Stats};
+pub use stats::{ConnectionFailures, Dropped, PeerState, PeerStats, Rejections, Stats};
 pub use transport::zmq::{Libzmq, libzmq};
 
 /// The examples of the README, so that they are compiled.

@@ -11,11 +11,18 @@ pub(crate) struct PauseDetector {
     back_by: Option<Duration>,
     /// What passes unnoticed.
     tolerance: Duration,
+    /// How long the thread did not run in all, although it was to.
+    lost: Duration,
 }
+
+/// What counts as lost time: longer than a thread waits for its turn on a machine that is busy, and
+/// shorter than one whose processor quota is used up waits for the next period, of which Linux has ten
+/// a second.
+const NOTICEABLE: Duration = Duration::from_millis(50);
 
 impl PauseDetector {
     pub(crate) fn new(tolerance: Duration, now: Duration) -> Self {
-        Self { back_by: Some(now), tolerance }
+        Self { back_by: Some(now), tolerance, lost: Duration::ZERO }
     }
 
     /// The thread goes to sleep.
@@ -27,7 +34,16 @@ impl PauseDetector {
     pub(crate) fn wake(&mut self, now: Duration) -> Option<Duration> {
         let back_by = self.back_by.replace(now)?;
         let pause = now.saturating_sub(back_by);
+        if pause > NOTICEABLE {
+            self.lost += pause;
+        }
         (pause > self.tolerance).then_some(pause)
+    }
+
+    /// How long the thread did not run, in all that was noticeable, also what passed without being
+    /// told.
+    pub(crate) fn lost(&self) -> Duration {
+        self.lost
     }
 }
 
@@ -54,6 +70,17 @@ mod tests {
     fn a_thread_on_which_nothing_depends_does_not_pause() {
         let mut detector = PauseDetector::new(at(1_000), at(0));
         detector.sleep(None);
-        assert_eq!(detector.wake(at(100_000)), None);
+        assert_eq!((detector.wake(at(100_000)), detector.lost()), (None, at(0)));
+    }
+
+    #[test]
+    fn what_a_thread_loses_adds_up_although_each_pause_is_tolerated() {
+        let mut detector = PauseDetector::new(at(1_000), at(0));
+        for now in [90, 110, 300] {
+            assert_eq!(detector.wake(at(now)), None);
+        }
+        assert_eq!(detector.lost(), at(90 + 190), "20 ms are not noticed");
+        detector.sleep(Some(at(500)));
+        assert_eq!((detector.wake(at(400)), detector.lost()), (None, at(280)), "it was early");
     }
 }

@@ -26,7 +26,7 @@
 //! registry.register_collector(Box::new(Collector::new(server.monitor())));
 //! let mut answer = String::new();
 //! text::encode(&mut answer, &registry)?;
-//! assert!(answer.contains("raft_cluster_rejected_total 0"));
+//! assert!(answer.contains("raft_cluster_no_such_peer_messages_total 0"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -47,7 +47,8 @@ use crate::envelope::Pid;
 use crate::server::Monitor;
 use crate::stats::{PeerStats, Stats};
 use metrics::{
-    DROPPED, PEER_COUNTS, PEER_GAUGES, PEER_TIMES, REASONS, SERVER_COUNTS, STATE, STATES,
+    CAUSES, DROPPED, FAILED, PEER_COUNTS, PEER_GAUGES, PEER_TIMES, REASONS, REJECTED, REJECTIONS,
+    SERVER_COUNTS, SERVER_TIMES, STATE, STATES,
 };
 
 /// Tells the statistics of one server to a registry.
@@ -91,6 +92,7 @@ impl Scrape<'_> {
         self.states()?;
         self.counts()?;
         self.dropped()?;
+        self.failed()?;
         self.gauges()?;
         self.times()
     }
@@ -108,7 +110,14 @@ impl Scrape<'_> {
             let mut encoder = self.encoder.encode_descriptor(name, help, None, counter)?;
             encoder.encode_counter::<Labels, _, u64>(&value(&self.stats), None)?;
         }
-        Ok(())
+        for metric in SERVER_TIMES {
+            let time = (metric.value)(&self.stats).as_secs_f64();
+            counters(&mut self.encoder, metric, [(Labels::new(), time)].into_iter())?;
+        }
+        let rejected = REJECTIONS.iter().map(|(reason, count)| {
+            (vec![("reason", (*reason).to_owned())], count(&self.stats.rejections))
+        });
+        counters(&mut self.encoder, &REJECTED, rejected)
     }
 
     /// For each peer and each state, whether it is that.
@@ -139,6 +148,16 @@ impl Scrape<'_> {
             })
         });
         counters(&mut self.encoder, &DROPPED, samples)
+    }
+
+    fn failed(&mut self) -> fmt::Result {
+        let samples = self.stats.peers.iter().flat_map(|peer| {
+            CAUSES.iter().map(|(cause, count)| {
+                let labels = labels_with(peer, "cause", (*cause).to_owned());
+                (labels, count(&peer.connection_failures))
+            })
+        });
+        counters(&mut self.encoder, &FAILED, samples)
     }
 
     fn gauges(&mut self) -> fmt::Result {
@@ -205,7 +224,7 @@ mod tests {
     use prometheus_client::registry::Registry;
 
     use super::*;
-    use crate::stats::{Dropped, PeerState};
+    use crate::stats::{ConnectionFailures, Dropped, PeerState, Rejections};
 
     /// The same of statistics that are made up.
     #[derive(Debug)]
@@ -243,6 +262,9 @@ mod tests {
         let (window_limit, sent, acknowledged, resent) = (25, 26, 27, 28);
         let (accepted_bytes, acknowledged_bytes) = (31, 32);
         let (bytes_sent, bytes_received, received, missed) = (33, 34, 35, 36);
+        let connection_failures =
+            ConnectionFailures { name: 51, refused: 52, unanswered: 53, handshake: 54 };
+        let rejections = rejections_from(61);
         let seconds = Duration::from_secs;
         let all = Stats {
             messages_sent: 1,
@@ -250,8 +272,11 @@ mod tests {
             no_such_peer: 3,
             discarded: 4,
             removed: 5,
-            rejected: 6,
+            rejected: 91,
+            rejections,
             events_missed: 7,
+            inbox_blocked: seconds(8),
+            paused: seconds(9),
             peers: vec![PeerStats {
                 pid: Pid::new(2),
                 state: PeerState::OneWay,
@@ -273,6 +298,7 @@ mod tests {
                 bytes_sent,
                 bytes_received,
                 dropped,
+                connection_failures,
                 received,
                 missed,
             }],
@@ -280,7 +306,9 @@ mod tests {
         let told = told_of(all);
         let values: Vec<_> =
             told.iter().map(|line| line.rsplit_once(' ').unwrap().1.to_owned()).collect();
-        let expected = (3..=7).chain(11..=16).chain(21..=28).chain(31..=36).chain(41..=44);
+        let server = (3..=5).chain(7..=9).chain(61..=73);
+        let peer = (11..=16).chain(21..=28).chain(31..=36).chain(41..=44).chain(51..=54);
+        let expected = server.chain(peer);
         for number in expected {
             let found = |value: &&String| value.parse() == Ok(f64::from(number));
             assert_eq!(values.iter().filter(found).count(), 1, "{number} in {told:#?}");
@@ -290,6 +318,38 @@ mod tests {
         assert!(told.contains(&r#"peer_sent_messages_total{peer="2"} 26"#.to_owned()), "{told:#?}");
         let too_large = r#"peer_dropped_messages_total{peer="2",reason="too_large"} 11"#;
         assert!(told.contains(&too_large.to_owned()), "{told:#?}");
+    }
+
+    /// Each reason with a number of its own, from this one on.
+    fn rejections_from(first: u64) -> Rejections {
+        Rejections {
+            malformed: first,
+            version: first + 1,
+            other_cluster: first + 2,
+            other_recipient: first + 3,
+            unknown_sender: first + 4,
+            conflict: first + 5,
+            too_large: first + 6,
+            false_acknowledgement: first + 7,
+            stranger: first + 8,
+            impostor: first + 9,
+            other_security: first + 10,
+            wrong_server_key: first + 11,
+            handshake: first + 12,
+        }
+    }
+
+    #[test]
+    fn the_reasons_for_refusals_add_up_and_each_has_its_name() {
+        let all = rejections_from(1);
+        assert_eq!(all.total(), (1..=13).sum::<u64>());
+        let told = told_of(Stats { rejections: all, ..Stats::default() });
+        for line in [
+            r#"rejected_total{reason="other_cluster"} 3"#,
+            r#"rejected_total{reason="handshake"} 13"#,
+        ] {
+            assert!(told.contains(&line.to_owned()), "{told:#?}");
+        }
     }
 
     #[test]
@@ -316,6 +376,6 @@ mod tests {
     #[test]
     fn a_server_without_peers_has_its_own_series_only() {
         let told = told_of(stats(Vec::new()));
-        assert_eq!(told.len(), 6, "{told:#?}");
+        assert_eq!(told.len(), 20, "{told:#?}");
     }
 }

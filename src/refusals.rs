@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::counters::Counters;
@@ -57,7 +56,7 @@ impl Refusals {
     }
 
     pub(crate) fn note(&mut self, reason: Rejection, address: Option<IpAddr>) {
-        self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        self.counters.note_rejection(reason);
         let is_known = |known: &&mut Refused| known.reason == reason && known.address == address;
         if let Some(known) = self.untold.iter_mut().find(is_known) {
             known.count += 1;

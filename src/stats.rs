@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::envelope::Pid;
+use crate::event::Rejection;
 use crate::session::Session;
 
 /// A snapshot of what a server has counted since its start, out of
@@ -27,10 +28,18 @@ pub struct Stats {
     /// [taken out of the configuration](crate::Server::reconfigure), and before, in all: those that came
     /// back.
     pub removed: u64,
-    /// What came in and was refused.
+    /// What came in and was refused: the sum of the `rejections`.
     pub rejected: u64,
+    /// The same by reason.
+    pub rejections: Rejections,
     /// Events that found the events channel full.
     pub events_missed: u64,
+    /// How long what came in has waited for room in the inbox, in all: the application reads it too
+    /// slowly. Whoever sent it waits too, once its [window](crate::Builder::window) is full.
+    pub inbox_blocked: Duration,
+    /// How long the input thread was to run and did not, in all that was longer than 50 ms at a time:
+    /// the process was stopped, the machine slept or is too busy, or a processor quota was used up.
+    pub paused: Duration,
     /// Each peer by itself, in the order of the configuration.
     pub peers: Vec<PeerStats>,
 }
@@ -110,6 +119,8 @@ pub struct PeerStats {
     pub missed: u64,
     /// How long outboxes of this server have been held up by the peer, in all.
     pub blocked: Duration,
+    /// Attempts to connect to the peer that failed.
+    pub connection_failures: ConnectionFailures,
 }
 
 /// Messages given up for one peer, by [`Reason`](crate::Reason).
@@ -136,6 +147,90 @@ impl Dropped {
         let returned = self.peer_down + self.window_full + self.restarted + self.removed;
         self.too_large + returned + self.inbox_closed
     }
+}
+
+/// What a server has refused, by [`Rejection`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Rejections {
+    /// Not a frame of this protocol, or a damaged one.
+    pub malformed: u64,
+    /// Frames of another version of the protocol.
+    pub version: u64,
+    /// Frames of another cluster.
+    pub other_cluster: u64,
+    /// Frames addressed to another server.
+    pub other_recipient: u64,
+    /// Frames from a server that is no peer.
+    pub unknown_sender: u64,
+    /// Frames of an older process of a peer than the one that now speaks for it.
+    pub conflict: u64,
+    /// Messages of a peer that are larger than this server takes.
+    pub too_large: u64,
+    /// Acknowledgements of what was never sent.
+    pub false_acknowledgement: u64,
+    /// Connections with a key that is not listed for any peer, and frames that came by one.
+    pub stranger: u64,
+    /// Frames in which a peer spoke as another server.
+    pub impostor: u64,
+    /// Connections that have keys where this server has none, or the reverse.
+    pub other_security: u64,
+    /// Connections that expect this server to have another key.
+    pub wrong_server_key: u64,
+    /// Connections that have not introduced themselves as libzmq does.
+    pub handshake: u64,
+}
+
+impl Rejections {
+    /// All of them.
+    pub const fn total(&self) -> u64 {
+        let frames = self.malformed + self.version + self.other_cluster + self.other_recipient;
+        let senders = self.unknown_sender + self.conflict + self.too_large;
+        let liars = self.false_acknowledgement + self.impostor;
+        let connections =
+            self.stranger + self.other_security + self.wrong_server_key + self.handshake;
+        frames + senders + liars + connections
+    }
+
+    pub(crate) fn count(&mut self, reason: Rejection) {
+        *match reason {
+            Rejection::Malformed => &mut self.malformed,
+            Rejection::Version(_) => &mut self.version,
+            Rejection::OtherCluster => &mut self.other_cluster,
+            Rejection::OtherRecipient(_) => &mut self.other_recipient,
+            Rejection::UnknownSender(_) => &mut self.unknown_sender,
+            Rejection::Conflict(_) => &mut self.conflict,
+            Rejection::TooLarge(_) => &mut self.too_large,
+            Rejection::FalseAcknowledgement(_) => &mut self.false_acknowledgement,
+            Rejection::Stranger => &mut self.stranger,
+            Rejection::Impostor { .. } => &mut self.impostor,
+            Rejection::OtherSecurity => &mut self.other_security,
+            Rejection::WrongServerKey => &mut self.wrong_server_key,
+            Rejection::Handshake => &mut self.handshake,
+            // It stands for several that have been counted, each for its own reason.
+            Rejection::Others => return,
+        } += 1;
+    }
+}
+
+/// Attempts to connect to one peer that failed, by what has become of them. libzmq tries again after
+/// some tens of milliseconds, and for a name that has no address each second.
+///
+/// They are not counted where a process may not open enough files for the monitors of its connections,
+/// which takes 5 for each peer and 128 more; but those for want of an address are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ConnectionFailures {
+    /// The peer's host name was looked up and no address found.
+    pub name: u64,
+    /// Nobody listens at the peer's address, or a firewall refuses for it.
+    pub refused: u64,
+    /// There was no answer: none from the peer's machine, no way there, or a process that took the
+    /// connection in and said nothing.
+    pub unanswered: u64,
+    /// Who listens there has ended the connection before both were through with the handshake: another
+    /// program, or a server that does not take this one's key.
+    pub handshake: u64,
 }
 
 /// How a peer stands with this server.

@@ -56,6 +56,11 @@ pub(crate) trait Outlet: Send {
         false
     }
 
+    /// How often the peer's name was looked up in vain since this was asked last.
+    fn take_failed_lookups(&self) -> u64 {
+        0
+    }
+
     /// The process did not run for `pause`: the silence was its own.
     fn handle_pause(&mut self, pause: Duration);
 
@@ -85,6 +90,11 @@ pub(crate) trait Inlet: Send {
     /// The next peer that has refused a connection since this was asked last, after its side has
     /// closed the one there was: its process has probably ended.
     fn poll_refusal(&mut self, now: Duration) -> Option<Refusal>;
+
+    /// The next peer to which an attempt to connect has failed since this was asked last.
+    fn poll_failure(&mut self) -> Option<(Pid, ConnectionFailure)> {
+        None
+    }
 
     /// The process did not run for `pause`: it is not the peers that refused connections for as
     /// long.
@@ -129,6 +139,22 @@ pub(crate) struct Refusal {
     pub(crate) peer: Pid,
     /// How long ago its side closed the connection.
     pub(crate) refused_for: Duration,
+}
+
+/// Why an attempt to connect to a peer failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectionFailure {
+    /// Nobody listens there.
+    Refused,
+    /// Nobody answers.
+    Unanswered,
+    /// Who answers does not greet as the peer would.
+    Handshake,
+}
+
+impl ConnectionFailure {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 3;
 }
 
 /// What a lookup has found: the addresses of a peer whose url has a name.

@@ -17,6 +17,7 @@ use crate::key::PublicKey;
 use crate::link::{Handled, Incoming, Presence, Sighting};
 use crate::session::Session;
 use crate::trace;
+use crate::transport::ConnectionFailure;
 use crate::wire::{self, Envelopes};
 #[cfg(test)]
 pub(crate) use snapshot::Snapshot;
@@ -104,6 +105,11 @@ impl PeerReceiver {
             News::Status(status) => self.link.requeue(status),
             News::Proof(key) => self.proof = Some((*key, true)),
         }
+    }
+
+    /// An attempt to connect to it failed.
+    pub(crate) fn note_failure(&self, failure: ConnectionFailure) {
+        self.counters.note_failure(failure);
     }
 
     /// Its events have their share among those of so many.

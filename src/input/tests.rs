@@ -124,6 +124,26 @@ fn a_full_inbox_is_waited_for_with_a_glance_at_the_network() {
     assert_eq!(calls, [Call::Wait(wait.timeout)], "the inbox had room");
 }
 
+#[test]
+fn the_time_that_a_full_inbox_and_a_late_turn_cost_is_counted() {
+    let mut bench = Bench::new(&Bounds { inbox: 1, ..Bounds::default() });
+    let counted = |bench: &Bench, millis| {
+        let stats = bench.counters.snapshot(at(millis));
+        (stats.inbox_blocked, stats.paused)
+    };
+    bench.put(1, batch(&["one", "two"]));
+    bench.waits(0);
+    bench.waits(2);
+    assert_eq!(counted(&bench, 2), (at(2), at(0)));
+    bench.inbox.recv().unwrap();
+    bench.waits(4);
+    bench.waits(5);
+    assert_eq!(counted(&bench, 5), (at(4), at(0)));
+    assert_eq!(bench.waits(14).timeout, Some(HEARTBEAT), "the acknowledgement has gone");
+    bench.waits(14 + 1_500);
+    assert_eq!(counted(&bench, 1_514), (at(4), at(500)), "it was half a second late");
+}
+
 /// The channel still has room for envelopes, and to wait for it would be no wait.
 #[test]
 fn an_inbox_that_holds_too_many_bytes_is_looked_at_in_a_while() {

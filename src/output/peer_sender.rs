@@ -126,6 +126,7 @@ impl PeerSender {
     pub(crate) fn publish(&self, now: Duration) {
         let stats = PeerStats { blocked: self.stall.blocked(now), ..self.link.stats(now) };
         self.counters.publish(stats, now);
+        add(&self.counters.failed_lookups, self.outlet.take_failed_lookups());
     }
 
     /// Its events have their share among those of so many.

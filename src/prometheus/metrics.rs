@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::Metric;
-use crate::stats::{Dropped, PeerState, PeerStats, Stats};
+use crate::stats::{ConnectionFailures, Dropped, PeerState, PeerStats, Rejections, Stats};
 
 type Count<T> = Metric<Value<T>>;
 
 /// Where a number comes from.
 type Value<T> = fn(&T) -> u64;
+
+/// A time that only grows.
+type Total<T> = Metric<fn(&T) -> Duration>;
 
 /// A time that may not be known yet.
 type Time = Metric<fn(&PeerStats) -> Option<Duration>>;
@@ -34,12 +37,46 @@ pub(super) const SERVER_COUNTS: &[Count<Stats>] = &[
         "Messages that peers had not acknowledged when they were taken out of the configuration.",
         |stats| stats.removed,
     ),
-    count("raft_cluster_rejected", "Frames and connections that were refused.", |stats| {
-        stats.rejected
-    }),
     count("raft_cluster_missed_events", "Events that found the events channel full.", |stats| {
         stats.events_missed
     }),
+];
+
+/// Times of the server as a whole that only grow.
+pub(super) const SERVER_TIMES: &[Total<Stats>] = &[
+    Metric {
+        name: "raft_cluster_inbox_blocked_seconds",
+        help: "How long what came in has waited for room in the inbox, in all.",
+        value: |stats| stats.inbox_blocked,
+    },
+    Metric {
+        name: "raft_cluster_paused_seconds",
+        help: "How long the server was to run and did not, in all that was longer than 50 ms at a time.",
+        value: |stats| stats.paused,
+    },
+];
+
+pub(super) const REJECTED: Metric<()> = Metric {
+    name: "raft_cluster_rejected",
+    help: "Frames and connections that were refused, by reason.",
+    value: (),
+};
+
+/// The values of its label `reason`.
+pub(super) const REJECTIONS: &[(&str, Value<Rejections>)] = &[
+    ("malformed", |rejections| rejections.malformed),
+    ("version", |rejections| rejections.version),
+    ("other_cluster", |rejections| rejections.other_cluster),
+    ("other_recipient", |rejections| rejections.other_recipient),
+    ("unknown_sender", |rejections| rejections.unknown_sender),
+    ("conflict", |rejections| rejections.conflict),
+    ("too_large", |rejections| rejections.too_large),
+    ("false_acknowledgement", |rejections| rejections.false_acknowledgement),
+    ("stranger", |rejections| rejections.stranger),
+    ("impostor", |rejections| rejections.impostor),
+    ("other_security", |rejections| rejections.other_security),
+    ("wrong_server_key", |rejections| rejections.wrong_server_key),
+    ("handshake", |rejections| rejections.handshake),
 ];
 
 /// Whether a peer is in a state.
@@ -105,7 +142,7 @@ pub(super) const PEER_COUNTS: &[Count<PeerStats>] = &[
 ];
 
 /// A time that only grows.
-pub(super) const BLOCKED: Metric<fn(&PeerStats) -> Duration> = Metric {
+pub(super) const BLOCKED: Total<PeerStats> = Metric {
     name: "raft_cluster_peer_blocked_seconds",
     help: "How long outboxes of this server have been held up by the peer, in all.",
     value: |peer| peer.blocked,
@@ -125,6 +162,20 @@ pub(super) const REASONS: &[(&str, Value<Dropped>)] = &[
     ("restarted", |dropped| dropped.restarted),
     ("inbox_closed", |dropped| dropped.inbox_closed),
     ("removed", |dropped| dropped.removed),
+];
+
+pub(super) const FAILED: Metric<()> = Metric {
+    name: "raft_cluster_peer_connection_failures",
+    help: "Attempts to connect to the peer that failed, by cause.",
+    value: (),
+};
+
+/// The values of its label `cause`.
+pub(super) const CAUSES: &[(&str, Value<ConnectionFailures>)] = &[
+    ("name", |failures| failures.name),
+    ("refused", |failures| failures.refused),
+    ("unanswered", |failures| failures.unanswered),
+    ("handshake", |failures| failures.handshake),
 ];
 
 /// What rises and falls.

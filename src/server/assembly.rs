@@ -167,6 +167,7 @@ impl Plan {
             control: control_end,
             changes: input_changes_end,
             refusals: Refusals::new(channel.refusals(), Arc::clone(&counters)),
+            counters: Arc::clone(&counters),
             questions: Arc::clone(&questions),
             idle_timeout: self.idle_timeout,
             linger: self.linger,

@@ -6,6 +6,7 @@
 //! outlets are its clients.
 
 mod allocator;
+mod attempts;
 mod candidates;
 mod held;
 mod inlet;

@@ -93,7 +93,9 @@ fn what_is_served_are_the_statistics_of_each_peer() {
     is(r#"peer_queued_messages{peer="3"}"#, &|value| value == 1.0);
     is(r#"peer_oldest_unacknowledged_seconds{peer="3"}"#, &|value| value > 0.0);
     is(r#"peer_window_limit_bytes{peer="3"}"#, &|value| value == f64::from(8 << 20));
-    is("rejected_total", &|value| value == 0.0);
+    is(r#"rejected_total{reason="malformed"}"#, &|value| value == 0.0);
+    is("inbox_blocked_seconds_total", &|value| value == 0.0);
+    is(r#"peer_connection_failures_total{peer="3",cause="name"}"#, &|value| value == 0.0);
     assert!(!text.contains(r#"last_heard_seconds{peer="3"}"#), "it was never heard:\n{text}");
     // It goes on while the server does, and ends with it.
     first.signal(Signal::SIGTERM);

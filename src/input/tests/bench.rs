@@ -77,6 +77,7 @@ pub(super) struct Bench {
     pub(super) feedback: Receiver<Feedback>,
     pub(super) control: Sender<Stage>,
     pub(super) events: Receiver<Event>,
+    pub(super) counters: Arc<Counters>,
 }
 
 /// How much fits where.
@@ -150,13 +151,15 @@ impl Bench {
             changes: crossbeam_channel::never(),
             feedback: feedback_end,
             control: control_end,
-            refusals: Refusals::new(channel.refusals(), counters),
+            refusals: Refusals::new(channel.refusals(), Arc::clone(&counters)),
+            counters: Arc::clone(&counters),
             questions,
             linger: LINGER,
             idle_timeout: bounds.idle_timeout,
             heartbeat: bounds.heartbeat,
         };
-        Self { input: Input::new(setup, at(0)), frames, calls, inbox, feedback, control, events }
+        let input = Input::new(setup, at(0));
+        Self { input, frames, calls, inbox, feedback, control, events, counters }
     }
 
     pub(super) fn put(&self, sequence: u64, payload: Payload) {

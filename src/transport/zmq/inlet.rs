@@ -14,7 +14,7 @@ use super::zap::{self, ZapHandler};
 use super::{Home, resolver, set_common, set_secret, shared, whole_millis};
 use crate::envelope::Pid;
 use crate::key::{Keyring, PublicKey};
-use crate::transport::{Inlet, Outcome, Received, Refusal, Speaker};
+use crate::transport::{ConnectionFailure, Inlet, Outcome, Received, Refusal, Speaker};
 use crate::wire::{self, DecodeError, HEADER_LEN};
 
 /// Connections that may wait to be accepted.
@@ -136,6 +136,10 @@ impl Inlet for ZmqInlet {
 
     fn poll_refusal(&mut self, now: Duration) -> Option<Refusal> {
         self.monitors.poll_refusal(now)
+    }
+
+    fn poll_failure(&mut self) -> Option<(Pid, ConnectionFailure)> {
+        self.monitors.poll_failure()
     }
 
     fn handle_pause(&mut self, pause: Duration) {

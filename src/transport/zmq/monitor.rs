@@ -5,9 +5,10 @@
 //! descriptors and decides who is down.
 //!
 //! What is told and not read yet has no bound in libzmq, whose I/O thread would otherwise wait for
-//! the reader. But there are no more than two events for an attempt to connect, of which there are
+//! the reader. But there are no more than four events for an attempt to connect, of which there are
 //! five in a second, and the input thread reads them within moments: see [`LOOK_EVERY`].
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,15 +19,16 @@ use rustix::process::{Resource, getrlimit};
 use zmq::SocketEvent;
 
 use super::Home;
-use super::outlet::CONNECT_MS;
+use super::attempts::Attempts;
 use super::readiness::EdgeTriggered;
 use crate::envelope::Pid;
-use crate::transport::Refusal;
-use crate::transport::connection::{Connection, ConnectionEvent};
+use crate::transport::connection::Connection;
+use crate::transport::{ConnectionFailure, Refusal};
 
 /// What is told of a connection.
 const EVENTS: i32 = SocketEvent::CONNECTED as i32
     | SocketEvent::CONNECT_DELAYED as i32
+    | SocketEvent::HANDSHAKE_SUCCEEDED as i32
     | SocketEvent::CLOSED as i32
     | SocketEvent::DISCONNECTED as i32;
 
@@ -81,6 +83,10 @@ pub(crate) struct Monitors {
     looked: Instant,
     /// Whether one of them may have something to tell.
     ready: bool,
+    /// When they were read last.
+    read_at: Duration,
+    /// What became of sockets that were replaced, until that is told.
+    failures: VecDeque<(Pid, ConnectionFailure)>,
 }
 
 /// The connection to one peer.
@@ -96,7 +102,14 @@ struct Watched {
 /// The monitors of a server with so many peers, and where they come from.
 pub(crate) fn monitors(peers: usize) -> (Registry, Monitors) {
     let (registry, started) = unbounded();
-    let monitors = Monitors { started, watched: Vec::new(), looked: Instant::now(), ready: true };
+    let monitors = Monitors {
+        started,
+        watched: Vec::new(),
+        looked: Instant::now(),
+        ready: true,
+        read_at: Duration::ZERO,
+        failures: VecDeque::new(),
+    };
     (Registry { started: registry, peers: Arc::new(AtomicUsize::new(peers)) }, monitors)
 }
 
@@ -111,7 +124,10 @@ impl Monitors {
     /// Takes up what the outlets have started since. A socket that was replaced is forgotten.
     fn take_started(&mut self) {
         for Monitored { peer, at_path, reader } in self.started.try_iter() {
-            self.watched.retain(|watched| watched.peer != peer);
+            if let Some(at) = self.watched.iter().position(|watched| watched.peer == peer) {
+                let last = self.watched.swap_remove(at).end(self.read_at);
+                self.failures.extend(last.into_iter().map(|failure| (peer, failure)));
+            }
             let (attempts, connection) = (Attempts::new(at_path), Connection::default());
             self.watched.push(Watched { peer, reader, attempts, connection, absent: false });
             self.ready = true;
@@ -163,10 +179,20 @@ impl Monitors {
         if !self.ready {
             return None;
         }
+        self.read_at = now;
         self.take_started();
         let refusal = self.watched.iter_mut().find_map(|watched| watched.poll_refusal(now));
         self.ready = refusal.is_some();
         refusal
+    }
+
+    /// The next attempt that failed, of those that have been read.
+    pub(super) fn poll_failure(&mut self) -> Option<(Pid, ConnectionFailure)> {
+        self.failures.pop_front().or_else(|| {
+            self.watched
+                .iter_mut()
+                .find_map(|watched| Some((watched.peer, watched.attempts.poll_failure()?)))
+        })
     }
 
     /// Forgets the connection to a peer that is none any more.
@@ -181,7 +207,7 @@ impl Monitors {
 }
 
 impl Watched {
-    fn poll_refusal(&mut self, now: Duration) -> Option<Refusal> {
+    fn read(&mut self, now: Duration) {
         let mut reader = lock(&self.reader);
         while let Some(message) = reader.receive() {
             let event = message.first().and_then(|event| parse(event));
@@ -189,6 +215,18 @@ impl Watched {
                 self.connection.handle(event, now);
             }
         }
+    }
+
+    /// What there is still to say of a socket that was replaced: the failures, that of an attempt
+    /// which was on its way among them.
+    fn end(mut self, now: Duration) -> Vec<ConnectionFailure> {
+        self.read(now);
+        self.attempts.give_up();
+        std::iter::from_fn(|| self.attempts.poll_failure()).collect()
+    }
+
+    fn poll_refusal(&mut self, now: Duration) -> Option<Refusal> {
+        self.read(now);
         let closed_for = self.connection.closed_for(now);
         self.absent = closed_for.is_none_or(|time| time >= ABSENT_AFTER);
         let refused_for = self.connection.take_refusal(now)?;
@@ -259,57 +297,9 @@ pub(super) fn parse(message: &[u8]) -> Option<SocketEvent> {
     Some(SocketEvent::from_raw(u16::from_ne_bytes(event)))
 }
 
-/// The attempts of one socket to connect: which of them were refused.
-struct Attempts {
-    at_path: bool,
-    /// When the last one got as far as the network, unless it has ended.
-    since: Option<Duration>,
-}
-
-impl Attempts {
-    /// How long an attempt takes that gets no answer, at least. It says no more than that the peer
-    /// is silent.
-    const UNANSWERED: Duration = Duration::from_millis(CONNECT_MS.unsigned_abs() as u64 / 2);
-
-    fn new(at_path: bool) -> Self {
-        Self { at_path, since: None }
-    }
-
-    /// What libzmq's event says of the connection, if anything.
-    fn interpret(&mut self, event: SocketEvent, now: Duration) -> Option<ConnectionEvent> {
-        match event {
-            SocketEvent::CONNECTED => Some(ConnectionEvent::Made),
-            SocketEvent::DISCONNECTED => Some(ConnectionEvent::Closed),
-            SocketEvent::CONNECT_DELAYED => {
-                self.since = Some(now);
-                None
-            }
-            SocketEvent::CLOSED => {
-                // One that fails before it gets to the network, for want of ports for instance,
-                // says nothing of the peer. Only paths know at once.
-                let since = self.since.take();
-                let answered = since.is_some_and(|since| now < since + Self::UNANSWERED);
-                let refused = answered || self.at_path;
-                Some(if refused { ConnectionEvent::Refused } else { ConnectionEvent::Failed })
-            }
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use SocketEvent::{CLOSED, CONNECT_DELAYED, CONNECTED, DISCONNECTED};
-
-    /// What libzmq's events say, which come at these times, in milliseconds.
-    fn interpret(at_path: bool, events: &[(u64, SocketEvent)]) -> Vec<ConnectionEvent> {
-        let mut attempts = Attempts::new(at_path);
-        let interpret = |(millis, event): &(u64, SocketEvent)| {
-            attempts.interpret(*event, Duration::from_millis(*millis))
-        };
-        events.iter().filter_map(interpret).collect()
-    }
 
     #[test]
     fn monitors_leave_room_for_the_connections() {
@@ -319,23 +309,26 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_is_refused_if_it_fails_soon() {
-        use ConnectionEvent::{Closed, Made, Refused};
-        let made = [(0, CONNECT_DELAYED), (1, CONNECTED), (5, DISCONNECTED)];
-        assert_eq!(interpret(false, &made), [Made, Closed]);
-        assert_eq!(interpret(false, &[(15, CONNECT_DELAYED), (16, CLOSED)]), [Refused]);
-    }
-
-    #[test]
-    fn an_attempt_without_an_answer_is_not_refused() {
-        let events = [(15, CONNECT_DELAYED), (1_015, CLOSED)];
-        assert_eq!(interpret(false, &events), [ConnectionEvent::Failed]);
-    }
-
-    #[test]
-    fn what_fails_before_the_network_is_no_refusal_but_at_a_path() {
-        let events = [(0, CONNECT_DELAYED), (1, CLOSED), (10, CLOSED)];
-        assert_eq!(interpret(false, &events), [ConnectionEvent::Refused, ConnectionEvent::Failed]);
-        assert_eq!(interpret(true, &events), [ConnectionEvent::Refused; 2]);
+    fn the_failures_of_a_socket_outlive_it() {
+        let (registry, mut monitors) = monitors(1);
+        let home = super::super::Contexts::new().home();
+        let socket = || home.socket(zmq::DEALER).unwrap();
+        let monitor = |socket: &zmq::Socket| {
+            registry.monitor(&home, socket, Pid::new(2), "tcp://127.0.0.1:1").unwrap()
+        };
+        let first = socket();
+        let first_monitor = monitor(&first);
+        monitors.take_started();
+        let attempts = &mut monitors.watched[0].attempts;
+        for event in [SocketEvent::CONNECT_DELAYED, SocketEvent::CONNECTED] {
+            attempts.interpret(event, Duration::ZERO);
+        }
+        let second = socket();
+        let second_monitor = monitor(&second);
+        assert_eq!(monitors.poll_refusal(Duration::ZERO), None);
+        assert_eq!(monitors.poll_failure(), Some((Pid::new(2), ConnectionFailure::Unanswered)));
+        assert_eq!(monitors.poll_failure(), None);
+        first_monitor.stop(&first);
+        second_monitor.stop(&second);
     }
 }

@@ -99,6 +99,10 @@ impl Outlet for NamedOutlet {
         }
     }
 
+    fn take_failed_lookups(&self) -> u64 {
+        self.lookups.take_failed()
+    }
+
     fn handle_keys(&mut self, keys: &Arc<Keyring>) -> bool {
         self.keys = Some(Arc::clone(keys));
         self.way.as_mut().is_some_and(|way| way.handle_keys(keys))

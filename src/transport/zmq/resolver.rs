@@ -3,7 +3,7 @@
 //! libzmq would look them up on its one I/O thread, where a DNS server that is silent stops every
 //! connection. Nothing can interrupt a lookup, so each name has a thread, which is never joined: one
 //! name that hangs keeps no other from being found, and none keeps a server from ending. The thread
-//! holds the ends of two channels and nothing else, and ends with them.
+//! holds the ends of two channels and a counter, and ends with the channels.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -48,12 +48,14 @@ impl Resolver {
         let (requests, requested) = bounded(1);
         let (host, found) = (host.to_owned(), self.found.clone());
         let scope = Scope::current();
+        let failed = Arc::new(AtomicU64::new(0));
+        let failures = Arc::clone(&failed);
         let id = self.given.fetch_add(1, Ordering::Relaxed);
         // Its stack is as large as usual: what it calls are plug-ins of the system.
-        thread::Builder::new()
-            .name(format!("lookup-{peer}"))
-            .spawn(move || scope.within(|| run(&host, (peer, id), &requested, &found)))?;
-        Ok(Lookups { peer, id, requests, begun: AtomicBool::new(false) })
+        thread::Builder::new().name(format!("lookup-{peer}")).spawn(move || {
+            scope.within(|| run(&host, (peer, id), &requested, &found, &failures));
+        })?;
+        Ok(Lookups { peer, id, requests, begun: AtomicBool::new(false), failed })
     }
 }
 
@@ -65,6 +67,8 @@ pub(crate) struct Lookups {
     pub(super) id: u64,
     requests: Sender<()>,
     begun: AtomicBool,
+    /// How many found nothing, and were not taken note of yet.
+    failed: Arc<AtomicU64>,
 }
 
 impl Lookups {
@@ -73,6 +77,11 @@ impl Lookups {
         if !self.begun.swap(true, Ordering::Relaxed) {
             self.request();
         }
+    }
+
+    /// How many have found nothing since this was asked last.
+    pub(super) fn take_failed(&self) -> u64 {
+        self.failed.swap(0, Ordering::Relaxed)
     }
 
     /// Asks for another lookup, soon.
@@ -85,7 +94,13 @@ impl Lookups {
     }
 }
 
-fn run(host: &str, (peer, lookups): (Pid, u64), requests: &Receiver<()>, found: &Sender<Resolved>) {
+fn run(
+    host: &str,
+    (peer, lookups): (Pid, u64),
+    requests: &Receiver<()>,
+    found: &Sender<Resolved>,
+    failed: &AtomicU64,
+) {
     if requests.recv().is_err() {
         return;
     }
@@ -95,6 +110,7 @@ fn run(host: &str, (peer, lookups): (Pid, u64), requests: &Receiver<()>, found: 
         let addresses = addresses_of(host);
         let next = if addresses.is_ok() { LATER } else { SOON };
         let failed_before = std::mem::replace(&mut failing, addresses.is_err());
+        failed.fetch_add(u64::from(failing), Ordering::Relaxed);
         match addresses {
             Ok(addresses) => {
                 if failed_before {
@@ -175,6 +191,21 @@ mod tests {
         assert!(started.elapsed() < LATER);
         drop((resolver, lookups));
         assert_eq!(found.recv_timeout(BOUND).err(), Some(RecvTimeoutError::Disconnected));
+    }
+
+    #[test]
+    fn lookups_that_find_nothing_are_counted_until_somebody_asks() {
+        const BOUND: Duration = Duration::from_secs(60);
+        let (resolver, _found) = Resolver::new(1);
+        // No resolver asks anybody for a label of more than 63 letters.
+        let name = format!("{}.invalid:80", "a".repeat(64));
+        let lookups = resolver.look_up(Pid::new(7), &name).unwrap();
+        lookups.begin();
+        let started = Instant::now();
+        while lookups.take_failed() == 0 {
+            assert!(started.elapsed() < BOUND, "no lookup has failed");
+            thread::yield_now();
+        }
     }
 
     #[test]
