@@ -17,6 +17,7 @@ mod metrics;
 mod one;
 mod output;
 mod process;
+mod prometheus;
 mod reconfigure;
 #[path = "../support/mod.rs"]
 mod support;

@@ -13,16 +13,15 @@ use nix::sys::signal::Signal;
 use crate::cluster::Cluster;
 use crate::process::{Finished, PATIENCE, Process};
 use crate::support::addresses::free_addresses;
+use crate::support::prometheus::{EXPECT_PROMTOOL, rules};
 use crate::support::skips::skip;
 
-const EXPECT_PROMTOOL: &str = "RAFT_CLUSTER_EXPECT_PROMTOOL";
-
-fn address() -> SocketAddr {
+pub(crate) fn address() -> SocketAddr {
     free_addresses(1).unwrap()[0]
 }
 
 /// A server that waits for a third that never starts, and the other one there is.
-fn serve(cluster: &Cluster, address: SocketAddr) -> [Process; 2] {
+pub(crate) fn serve(cluster: &Cluster, address: SocketAddr) -> [Process; 2] {
     let first = cluster.server(1, &["--metrics", &address.to_string(), "--linger=0.1"]);
     let second = cluster.server(2, &["--linger=0.1"]);
     first.stdout.until("peer 2 to all");
@@ -40,7 +39,7 @@ fn ask(address: SocketAddr, request: &[u8]) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
-fn scrape(address: SocketAddr) -> String {
+pub(crate) fn scrape(address: SocketAddr) -> String {
     let (head, body) = ask(address, b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(head.contains("\r\nContent-Type: text/plain; version=0.0.4"), "{head}");
@@ -112,13 +111,12 @@ fn promtool_has_nothing_to_say_against_it() {
 
 #[test]
 fn promtool_takes_the_rules_that_are_recommended() {
-    let page = include_str!("../../docs/operations.md");
-    let (_, rules) = page.split_once("```yaml\n").unwrap();
-    let (rules, _) = rules.split_once("```").unwrap();
     let cluster = Cluster::empty();
     let file = cluster.path("rules.yml");
-    std::fs::write(&file, rules).unwrap();
-    promtool(&["check", "rules", file.to_str().unwrap()], "");
+    for rules in rules() {
+        std::fs::write(&file, rules).unwrap();
+        promtool(&["check", "rules", file.to_str().unwrap()], "");
+    }
 }
 
 /// Every metric that a rule or the table of the page names is served, and the other way round.

@@ -13,6 +13,7 @@ pub mod mesh;
 pub mod netns;
 mod pipe;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod skips;
 pub mod waits;
