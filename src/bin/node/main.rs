@@ -6,6 +6,7 @@
 //!                 │     │                └── reconfigure: the files, read again
 //!                 │     ├─── lead: what the parent says
 //!                 │     └──► metrics: what Prometheus asks for
+//!                 │     ├──► watch: a table at the terminal, instead of lines
 //!                 ├── all ───┬── children: a process for each server
 //!                 ├── demo ──┘
 //!                 └── keygen ── the keys of one server or of all
@@ -24,6 +25,7 @@ mod output;
 mod reconfigure;
 mod signals;
 mod terminal;
+mod watch;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -55,6 +57,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(Tool::Keygen(keygen)) = &arguments.tool {
         return keygen::run(keygen);
     }
+    if arguments.watch {
+        watch::check()?;
+    }
     match arguments.role() {
         Role::One(pid) => one::run(arguments, &configuration(arguments)?, pid),
         Role::All => all::run(arguments, &configuration(arguments)?),
@@ -85,9 +90,17 @@ fn explain(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Writes a line to stderr. There is nowhere to say that this failed, so nobody is told.
+/// Says on stderr what is wrong, in a line.
 fn complain(text: &str) {
-    let _ = io::stderr().write_all(format!("node: {text}\n").as_bytes());
+    write_to_stderr(&format!("node: {text}\n"));
+}
+
+/// Writes a line to stderr, or shows it on the screen while that is on. There is nowhere to say that
+/// this failed, so nobody is told.
+fn write_to_stderr(line: &str) {
+    if !watch::keep(line) {
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
 }
 
 /// What to do about the error, where that is not plain from what it says.
