@@ -135,12 +135,12 @@ fn there_are_colours_unless_nobody_wants_them() {
 #[test]
 fn the_terminal_is_given_back_however_it_ends() {
     let cluster = Cluster::of(&[1, 2]);
-    let endings: [(&str, &dyn Fn(&Watcher)); 5] = [
-        ("q", &|watcher| watcher.presses("q")),
-        ("Ctrl-C", &|watcher| watcher.presses("\x03")),
-        ("Ctrl-D", &|watcher| watcher.presses("\x04")),
-        ("SIGTERM", &|watcher| watcher.signals(Signal::SIGTERM)),
-        ("SIGINT", &|watcher| watcher.signals(Signal::SIGINT)),
+    let endings: [(&str, fn(&Watcher)); 5] = [
+        ("q", |watcher| watcher.presses("q")),
+        ("Ctrl-C", |watcher| watcher.presses("\x03")),
+        ("Ctrl-D", |watcher| watcher.presses("\x04")),
+        ("SIGTERM", |watcher| watcher.signals(Signal::SIGTERM)),
+        ("SIGINT", |watcher| watcher.signals(Signal::SIGINT)),
     ];
     for (name, end) in endings {
         let watcher = Watcher::of(&cluster, &["--pid=1", "--linger=0.2"], WIDE);
