@@ -24,6 +24,10 @@ fn a_wrong_argument_is_named() {
         (&["--pid", "1", "--metrics", "here"], "invalid socket address syntax"),
         (&["--demo", "--watch-config"], "'--demo' cannot be used with '--watch-config'"),
         (&["--demo", "--json"], "'--demo' cannot be used with '--json'"),
+        (&["--demo", "--watch"], "'--demo' cannot be used with '--watch'"),
+        (&["--pid", "1", "--watch", "--json"], "'--watch' cannot be used with '--json'"),
+        (&["--pid", "1", "--watch"], "`--watch` needs a terminal, and stdout is none"),
+        (&["--all", "--watch"], "`--watch` needs a terminal, and stdout is none"),
         (&["--pid"], "--pid <N>"),
         (&["--pid", "one"], "'one'"),
         (&["--pid", "-1"], "-1"),
@@ -123,11 +127,13 @@ fn help_and_version_are_answers() {
     assert_eq!((code, stderr), (Some(0), vec![]));
     let help = stdout.join("\n");
     let flags = "--pid --all --demo --config --secret-key --message --idle-timeout --linger \
-                 --watch-config --json SIGHUP";
+                 --watch-config --watch --json SIGHUP";
     for flag in flags.split(' ').chain(["--help", "--version"]) {
         assert!(help.contains(flag), "{flag} is not in: {help}");
     }
-    assert!(!help.contains("supervised") && !help.contains("dictated"), "{help}");
+    for hidden in ["supervised", "watched", "dictated"] {
+        assert!(!help.contains(hidden), "{help}");
+    }
 }
 
 /// What `node` says on stderr when it refuses to run.

@@ -7,7 +7,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
 use crate::cluster::Cluster;
-use crate::process::{Finished, Process};
+use crate::process::Finished;
 
 #[test]
 fn a_child_that_somebody_kills_is_named_and_the_others_leave() {
@@ -16,7 +16,7 @@ fn a_child_that_somebody_kills_is_named_and_the_others_leave() {
         (Signal::SIGUSR1, "node: server 2 has ended by signal: 10 (SIGUSR1)"),
     ] {
         let (_cluster, node) = Cluster::that_waits_for_good(&["--linger=0.2"]);
-        signal::kill(child(&node, 2), signal).unwrap();
+        signal::kill(child(node.id(), 2), signal).unwrap();
         let Finished { code, stdout, stderr } = node.finish();
         assert_eq!(code, Some(1), "{stdout:#?} {stderr:#?}");
         assert_eq!(stderr, [named]);
@@ -31,16 +31,16 @@ fn a_child_that_somebody_kills_is_named_and_the_others_leave() {
 fn a_child_that_ends_with_a_status_of_its_own_gives_a_promised_one() {
     let (_cluster, node) = Cluster::that_waits_for_good(&["--linger=3600"]);
     // The second interrupt ends it at once, with 130; the others linger until they are killed.
-    signal::kill(child(&node, 2), Signal::SIGTERM).unwrap();
+    signal::kill(child(node.id(), 2), Signal::SIGTERM).unwrap();
     assert_eq!(
         node.stderr.until("interrupt again"),
         ["[2] node: leaving; interrupt again to end at once"]
     );
-    signal::kill(child(&node, 2), Signal::SIGTERM).unwrap();
+    signal::kill(child(node.id(), 2), Signal::SIGTERM).unwrap();
     let named = node.stderr.until("server 2");
     assert_eq!(named, ["node: server 2 has ended with exit status: 130"]);
     for pid in [1, 3] {
-        signal::kill(child(&node, pid), Signal::SIGKILL).unwrap();
+        signal::kill(child(node.id(), pid), Signal::SIGKILL).unwrap();
     }
     let Finished { code, stdout, stderr } = node.finish();
     assert_eq!((code, stderr.len()), (Some(1), 2), "{stdout:#?} {stderr:#?}");
@@ -50,7 +50,7 @@ fn a_child_that_ends_with_a_status_of_its_own_gives_a_promised_one() {
 fn a_child_that_somebody_asks_to_leave_leaves_in_order() {
     let (_cluster, node) = Cluster::that_waits_for_good(&["--linger=0.2"]);
     for pid in [1, 2, 3] {
-        signal::kill(child(&node, pid), Signal::SIGTERM).unwrap();
+        signal::kill(child(node.id(), pid), Signal::SIGTERM).unwrap();
         node.stdout.until(&format!("server {pid} has stopped: "));
     }
     let Finished { code, stderr, .. } = node.finish();
@@ -61,9 +61,8 @@ fn a_child_that_somebody_asks_to_leave_leaves_in_order() {
 }
 
 /// The process of a server that `--all` has started.
-fn child(node: &Process, pid: u32) -> Pid {
-    let id = node.id();
-    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+pub(crate) fn child(node: Pid, pid: u32) -> Pid {
+    let children = children(node);
     let is_it = |child: &&str| {
         // Meanwhile another one may have ended.
         let command = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
@@ -71,4 +70,9 @@ fn child(node: &Process, pid: u32) -> Pid {
     };
     let child = children.split_whitespace().find(is_it).expect("a child for each server");
     Pid::from_raw(child.parse().unwrap())
+}
+
+/// The processes that this one has started, each followed by a space.
+pub(crate) fn children(process: Pid) -> String {
+    fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap()
 }

@@ -23,4 +23,7 @@ mod reconfigure;
 mod support;
 mod typing;
 mod typist;
+mod watch;
+mod watch_all;
 mod watch_config;
+mod watcher;

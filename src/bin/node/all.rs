@@ -1,18 +1,21 @@
 //! `--all`: a child process for each server of the configuration.
 
+mod shown;
+
 use std::env;
 use std::error::Error;
+use std::ffi::OsString;
 use std::io;
 use std::mem;
 use std::process::ExitCode;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use raft_cluster::{Config, Pid};
 
+use self::shown::{Lines, Shown, Table};
 use crate::args::Arguments;
 use crate::children::{self, Ending, News, Process};
 use crate::log::LogFormat;
-use crate::output::{Format, Stdout};
 use crate::signals::{self, Orders};
 use crate::{INCOMPLETE, UNUSABLE, complain};
 
@@ -29,29 +32,43 @@ pub(crate) fn run(arguments: &Arguments, config: &Config) -> Result<ExitCode, Bo
     }
     let (leave, told_to_leave) = bounded(1);
     let (reread, told_to_reread) = bounded(1);
+    let (test, told_to_test) = bounded(1);
     signals::watch(Orders { leave, reread })?;
+    let shown: Box<dyn Shown> = match arguments.watch {
+        true => Box::new(Table::start(config, test)?),
+        false => Box::new(Lines::new(arguments.format())),
+    };
     // Without a buffer a child feels it when nobody reads what it says.
     let (tell, news) = bounded(0);
     let processes =
-        config.pids().iter().map(|&pid| start(pid, &tell)).collect::<io::Result<_>>()?;
+        config.pids().iter().map(|&pid| start(pid, arguments, &tell)).collect::<io::Result<_>>()?;
     drop(tell);
     let parent = Parent {
         processes,
         leaving: false,
-        stdout: Stdout::default(),
-        format: arguments.format(),
+        shown,
+        stays: arguments.watch,
         logs_json: arguments.log == Some(LogFormat::Json),
         width: config.pids().iter().map(|pid| pid.to_string().len()).max().unwrap_or(0),
         worst: 0,
     };
-    Ok(parent.run(&news, &told_to_leave, &told_to_reread))
+    Ok(parent.run(&Inputs { news, told_to_leave, told_to_reread, told_to_test }))
+}
+
+/// All that the parent waits for.
+struct Inputs {
+    news: Receiver<News>,
+    told_to_leave: Receiver<()>,
+    told_to_reread: Receiver<()>,
+    told_to_test: Receiver<()>,
 }
 
 struct Parent {
     processes: Vec<Process>,
     leaving: bool,
-    stdout: Stdout,
-    format: Format,
+    shown: Box<dyn Shown>,
+    /// Whether the others stay when one has died: somebody watches, and tells them when to leave.
+    stays: bool,
     logs_json: bool,
     /// Of the longest pid.
     width: usize,
@@ -60,20 +77,20 @@ struct Parent {
 }
 
 impl Parent {
-    fn run(
-        mut self,
-        news: &Receiver<News>,
-        told_to_leave: &Receiver<()>,
-        told_to_reread: &Receiver<()>,
-    ) -> ExitCode {
+    fn run(mut self, inputs: &Inputs) -> ExitCode {
+        let mut told_to_test = inputs.told_to_test.clone();
         loop {
             select! {
-                recv(news) -> news => match news {
+                recv(inputs.news) -> news => match news {
                     Ok(news) => self.hear(news),
                     Err(_) => return self.finish(),
                 },
-                recv(told_to_leave) -> _ => self.leave(),
-                recv(told_to_reread) -> _ => self.reread(),
+                recv(inputs.told_to_leave) -> _ => self.leave(),
+                recv(inputs.told_to_reread) -> _ => self.reread(),
+                recv(told_to_test) -> told => match told {
+                    Ok(()) => self.test(),
+                    Err(_) => told_to_test = never(),
+                },
             }
         }
     }
@@ -81,12 +98,9 @@ impl Parent {
     fn hear(&mut self, news: News) {
         match news {
             News::Stdout(pid, line) => {
-                let line = match self.format {
-                    Format::Json => line,
-                    Format::Text => [self.label(pid).as_bytes(), &line].concat(),
-                };
-                self.stdout.write(&line);
-                if self.stdout.has_failed() {
+                let label = self.label(pid);
+                self.shown.line(&label, pid, &line);
+                if self.shown.has_failed() {
                     self.leave();
                 }
             }
@@ -101,12 +115,12 @@ impl Parent {
 
     fn ended(&mut self, pid: Pid, ending: &Ending) {
         self.worst = self.worst.max(ending.code());
-        if ending.promised().is_none() {
-            complain(&format!("server {pid} {ending}"));
-        }
-        if matches!(ending.promised(), None | Some(UNUSABLE)) {
+        self.shown.ended(pid, ending);
+        match ending.promised() {
             // It never was there, or never said goodbye: the others would wait for it for good.
-            self.leave();
+            Some(UNUSABLE) => self.leave(),
+            None if !self.stays => self.leave(),
+            _ => {}
         }
     }
 
@@ -124,12 +138,19 @@ impl Parent {
         }
     }
 
+    /// Has every child send a test message.
+    fn test(&mut self) {
+        if !self.leaving {
+            self.processes.iter_mut().for_each(|process| process.lead.test());
+        }
+    }
+
     fn label(&self, pid: Pid) -> String {
         format!("[{:>width$}] ", pid.as_u32(), width = self.width)
     }
 
     fn finish(self) -> ExitCode {
-        let code = match self.stdout.finish() {
+        let code = match self.shown.finish() {
             Ok(()) => self.worst,
             Err(error) => {
                 complain(&format!("cannot write to stdout: {error}"));
@@ -141,8 +162,10 @@ impl Parent {
 }
 
 /// Starts the child that is to be server `pid`.
-fn start(pid: Pid, tell: &Sender<News>) -> io::Result<Process> {
-    let arguments = env::args_os().skip(1).filter(|argument| argument != "--all");
+fn start(pid: Pid, arguments: &Arguments, tell: &Sender<News>) -> io::Result<Process> {
+    let parents = |argument: &OsString| argument == "--all" || argument == "--watch";
+    let given = env::args_os().skip(1).filter(|argument| !parents(argument));
     let own = ["--supervised", "--pid", &pid.to_string()].map(Into::into);
-    Process::start(pid, arguments.chain(own), tell)
+    let watched = arguments.watch.then(|| "--watched".into());
+    Process::start(pid, given.chain(watched).chain(own), tell)
 }

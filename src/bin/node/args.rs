@@ -63,6 +63,12 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) watch_config: bool,
 
+    /// Show a live table at the terminal instead of text: each peer, how it stands, what waits for
+    /// it, and a word on what is the matter. With `--all`, all servers. Keys: q leaves, p pauses
+    /// the display, t sends a test message to all. NO_COLOR is heeded.
+    #[arg(long, conflicts_with_all = ["json", "supervised", "dictated"])]
+    pub(crate) watch: bool,
+
     /// Write one JSON object a line instead of text.
     #[arg(long)]
     json: bool,
@@ -75,6 +81,10 @@ pub(crate) struct Arguments {
     /// This process is a child of `--all` and follows what it says on stdin.
     #[arg(long, hide = true, conflicts_with = "all")]
     pub(crate) supervised: bool,
+
+    /// The parent shows a table: this child tells it each second what it counts, and stays.
+    #[arg(long, hide = true, requires = "supervised", conflicts_with = "json")]
+    pub(crate) watched: bool,
 
     /// This process is a child of `--demo` and sends what it says on stdin.
     #[arg(long, hide = true, conflicts_with_all = ["all", "supervised"])]
@@ -99,7 +109,7 @@ struct Which {
 }
 
 /// The arguments that say something about servers other than those of the demo.
-const OF_A_SERVER: [&str; 11] = [
+const OF_A_SERVER: [&str; 12] = [
     "config",
     "secret_key",
     "message",
@@ -107,6 +117,7 @@ const OF_A_SERVER: [&str; 11] = [
     "linger",
     "metrics",
     "watch_config",
+    "watch",
     "json",
     "log",
     "supervised",
@@ -211,9 +222,10 @@ impl Arguments {
     }
 
     pub(crate) fn format(&self) -> Format {
-        match self.json {
-            true => Format::Json,
-            false => Format::Text,
+        match (self.json, self.watched) {
+            (true, _) => Format::Json,
+            (false, true) => Format::Watched,
+            (false, false) => Format::Text,
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::mem;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,7 +21,7 @@ use raft_cluster::Pid;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::lead::Lead;
-use crate::{INCOMPLETE, UNUSABLE};
+use crate::{INCOMPLETE, UNUSABLE, write_to_stderr};
 
 /// What the parent hears of a child. A line ends in a newline.
 pub(crate) enum News {
@@ -145,8 +145,7 @@ impl fmt::Display for Ending {
 
 /// Shows on stderr what a child has said there.
 pub(crate) fn pass_complaint(label: &str, line: &[u8]) {
-    // As with the program's own complaints, there is nowhere to say that this failed.
-    let _ = io::stderr().write_all(&[label.as_bytes(), line].concat());
+    write_to_stderr(&format!("{label}{}", String::from_utf8_lossy(line)));
 }
 
 #[cfg(test)]

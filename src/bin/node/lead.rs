@@ -1,9 +1,9 @@
 //! The lead between a parent and its child: a pipe, which is the child's stdin.
 //!
 //! An empty line on it asks the child to leave. Any other line has a child of `--all` read its
-//! files again, and a child of `--demo` sends it as if it had been typed. The end of the pipe says
-//! that the parent is gone, however that came about, and ends the child at once: so not even
-//! `kill -9` on the parent leaves children behind.
+//! files again, or send a test message, and a child of `--demo` sends it as if it had been typed.
+//! The end of the pipe says that the parent is gone, however that came about, and ends the child at
+//! once: so not even `kill -9` on the parent leaves children behind.
 
 use std::io::{self, BufRead, Write};
 use std::process::{self, ChildStdin};
@@ -13,7 +13,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use raft_cluster::{Envelope, Monitor};
 
 use crate::signals::{INTERRUPTED, Orders};
-use crate::terminal;
+use crate::watch::Tester;
+use crate::{complain, terminal};
+
+/// What has a child of `--all --watch` send a test message. Its lines end in a newline.
+const TEST: &str = "test\n";
 
 /// The parent's end. Dropping it ends the child at once.
 pub(crate) struct Lead(ChildStdin);
@@ -35,6 +39,11 @@ impl Lead {
         self.write("reread\n");
     }
 
+    /// Has a child of `--all --watch` send a test message.
+    pub(crate) fn test(&mut self) {
+        self.write(TEST);
+    }
+
     /// Has a child of `--demo` send what would be typed in these lines. Each ends in a newline.
     pub(crate) fn dictate(&mut self, lines: &str) {
         self.write(lines);
@@ -46,12 +55,20 @@ impl Lead {
     }
 }
 
-/// The end of a child of `--all`: starts the thread that passes on what the parent says.
-pub(crate) fn follow(orders: Orders) -> io::Result<()> {
+/// The end of a child of `--all`: starts the thread that passes on what the parent says. One that is
+/// watched has a tester, and stays until it is asked to leave.
+pub(crate) fn follow(orders: Orders, mut tester: Option<Tester>) -> io::Result<()> {
     thread::Builder::new().name("lead".into()).spawn(move || {
         for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
-            let order = if line.is_empty() { &orders.leave } else { &orders.reread };
-            let _ = order.try_send(());
+            match (&line[..], &mut tester) {
+                (b"", _) => drop(orders.leave.try_send(())),
+                (line, Some(tester)) if line == TEST.trim_end().as_bytes() => {
+                    if let Err(fault) = tester.send() {
+                        complain(&fault.to_string());
+                    }
+                }
+                _ => drop(orders.reread.try_send(())),
+            }
         }
         process::exit(INTERRUPTED)
     })?;

@@ -32,11 +32,19 @@ pub(crate) enum LogError {
     /// It says something that is no text.
     #[error("RUST_LOG is not UTF-8")]
     NotUtf8,
+    /// It would be written across the table.
+    #[error(
+        "the log and the table need two places: with --watch, send stderr elsewhere, such as 2> node.log"
+    )]
+    Watched,
 }
 
-/// Begins to log, if the argument or the variable asks for it.
-pub(crate) fn begin(format: Option<LogFormat>) -> Result<(), LogError> {
+/// Begins to log, if the argument or the variable asks for it, beside a table that is watched or not.
+pub(crate) fn begin(format: Option<LogFormat>, watched: bool) -> Result<(), LogError> {
     let Some(filter) = filter(format)? else { return Ok(()) };
+    if watched && io::stderr().is_terminal() {
+        return Err(LogError::Watched);
+    }
     let color =
         io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
     // Nobody is told that stderr takes nothing: it is where that would be said.

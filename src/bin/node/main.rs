@@ -6,6 +6,7 @@
 //!                 │     │                └── reconfigure: the files, read again
 //!                 │     ├─── lead: what the parent says
 //!                 │     ├──► metrics: what Prometheus asks for
+//!                 │     ├──► watch: a table at the terminal, instead of lines
 //!                 │     └──► log: what the library says, on stderr
 //!                 ├── all ───┬── children: a process for each server
 //!                 ├── demo ──┘
@@ -26,9 +27,10 @@ mod output;
 mod reconfigure;
 mod signals;
 mod terminal;
+mod watch;
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -57,7 +59,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(Tool::Keygen(keygen)) = &arguments.tool {
         return keygen::run(keygen);
     }
-    log::begin(arguments.log)?;
+    if arguments.watch {
+        watch::check()?;
+    }
+    log::begin(arguments.log, arguments.watch)?;
     match arguments.role() {
         Role::One(pid) => one::run(arguments, &configuration(arguments)?, pid),
         Role::All => all::run(arguments, &configuration(arguments)?),
@@ -88,9 +93,17 @@ fn explain(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Writes a line to stderr. There is nowhere to say that this failed, so nobody is told.
+/// Says on stderr what is wrong, in a line.
 fn complain(text: &str) {
-    let _ = io::stderr().write_all(format!("node: {text}\n").as_bytes());
+    write_to_stderr(&format!("node: {text}\n"));
+}
+
+/// Writes a line to stderr, or shows it on the screen while that is on and the two are one terminal.
+/// There is nowhere to say that this failed, so nobody is told.
+fn write_to_stderr(line: &str) {
+    if !(io::stderr().is_terminal() && watch::keep(line)) {
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
 }
 
 /// What to do about the error, where that is not plain from what it says.

@@ -8,14 +8,15 @@ use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select, tick};
 use raft_cluster::{Config, Envelope, Event, Mailbox, Monitor, Pid, Report, Server};
 
 use crate::args::{Arguments, IdleTimeout, Seconds};
 use crate::metrics::Metrics;
-use crate::output::Output;
+use crate::output::{Lines, Output};
 use crate::reconfigure::{Files, Outcome, Reader, Reading, Request};
 use crate::signals::{self, Orders};
+use crate::watch::{self, Snapshot, Tester, Watched};
 use crate::{INCOMPLETE, chain, complain, lead, terminal};
 
 /// Starts the server `pid` and stays until it has ended.
@@ -41,11 +42,10 @@ pub(crate) fn run(
     if let Some(metrics) = metrics {
         metrics.serve(server.monitor())?;
     }
-    let mut output = Output::new(pid, arguments.format(), started);
-    output.listening(server.url());
-
     // The outbox is empty, so this does not wait; and it only fails where the inbox ends as well.
     let _ = outbox.send(Envelope::broadcast(arguments.message.clone()));
+    let mut output = output(arguments, &server, &outbox, started)?;
+    output.listening(server.url());
     let typing = heed_stdin(&Input::of(arguments), outbox, orders, server.monitor())?;
     let (requests, requested) = bounded(0);
     let reader = Reader { files, told_to_reread, requests };
@@ -62,9 +62,24 @@ pub(crate) fn run(
         linger,
         patience: never(),
         told_to_leave,
+        monitor: server.monitor(),
+        counting: if arguments.watched { tick(watch::TICK) } else { never() },
         ending: Ending::of(server, requested)?,
     };
     Ok(session.run())
+}
+
+/// Where the server says what happens to it.
+fn output(
+    arguments: &Arguments,
+    server: &Server,
+    outbox: &Sender<Envelope>,
+    started: Instant,
+) -> io::Result<Box<dyn Output>> {
+    Ok(match arguments.watch {
+        true => Box::new(Watched::start(server.monitor(), server.url(), outbox.clone(), started)?),
+        false => Box::new(Lines::new(server.pid(), arguments.format(), started)),
+    })
 }
 
 /// What stdin is to this server.
@@ -73,15 +88,21 @@ enum Input {
     Terminal,
     /// The parent says when to leave.
     Lead,
+    /// The parent says when to send a test message, and when to leave.
+    WatchedLead,
     /// The parent says what to send, and when to leave.
     Dictation,
-    /// It is not read.
+    /// It is not read, or for keys only.
     Nothing,
 }
 
 impl Input {
     fn of(arguments: &Arguments) -> Self {
-        if arguments.supervised {
+        if arguments.watch {
+            Self::Nothing
+        } else if arguments.watched {
+            Self::WatchedLead
+        } else if arguments.supervised {
             Self::Lead
         } else if arguments.dictated {
             Self::Dictation
@@ -104,7 +125,10 @@ fn heed_stdin(
     match input {
         Input::Terminal => return terminal::read_lines(outbox, monitor),
         Input::Dictation => return lead::take_dictation(outbox, monitor),
-        Input::Lead => lead::follow(orders)?,
+        Input::WatchedLead => {
+            lead::follow(orders, Some(Tester::new(monitor.pid(), outbox)))?;
+        }
+        Input::Lead => lead::follow(orders, None)?,
         Input::Nothing => {}
     }
     Ok(never())
@@ -113,7 +137,7 @@ fn heed_stdin(
 /// All that a running server waits for.
 struct Session {
     pid: Pid,
-    output: Output,
+    output: Box<dyn Output>,
     inbox: Receiver<Envelope>,
     events: Receiver<Event>,
     /// Ends with the typed input.
@@ -122,6 +146,9 @@ struct Session {
     /// How long the peers may take to leave once the typed input has ended.
     patience: Receiver<Instant>,
     told_to_leave: Receiver<()>,
+    monitor: Monitor,
+    /// When to tell what is counted.
+    counting: Receiver<Instant>,
     ending: Ending,
 }
 
@@ -146,6 +173,9 @@ impl Session {
                 }
                 recv(self.patience) -> _ => self.ending.begin(),
                 recv(self.told_to_leave) -> _ => self.ending.begin(),
+                recv(self.counting) -> _ => {
+                    self.output.counted(&Snapshot::of(self.pid, &self.monitor.stats()));
+                }
                 recv(self.ending.reconfigured) -> outcome => match outcome {
                     Ok(outcome) => self.output.reconfigured(&outcome),
                     Err(_) => self.ending.reconfigured = never(),

@@ -8,6 +8,7 @@ use raft_cluster::{Envelope, Event, Pid, Recipient, Report};
 
 use crate::json::Line;
 use crate::reconfigure::Outcome;
+use crate::watch::Snapshot;
 
 /// Stdout, a line at a time, until it fails. Then the program is to leave, and what it still has to
 /// show goes nowhere.
@@ -40,87 +41,52 @@ impl Stdout {
     }
 }
 
+/// Where one server says what happens to it.
+pub(crate) trait Output {
+    /// Says where the server listens.
+    fn listening(&mut self, url: &str);
+
+    fn message(&mut self, envelope: &Envelope);
+
+    fn event(&mut self, event: &Event);
+
+    /// Says what a reading of the files has changed. That one changed nothing since something is
+    /// wrong is on stderr too, and in text only there.
+    fn reconfigured(&mut self, outcome: &Outcome);
+
+    /// Tells what the server counts to a parent that shows it. Others do not want it here.
+    fn counted(&mut self, _: &Snapshot) {}
+
+    /// The last, before `finish`.
+    fn stopped(&mut self, report: &Report);
+
+    /// Whether nothing more can be shown, so that the program is to leave.
+    fn has_failed(&self) -> bool;
+
+    /// Whether all was shown.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Text,
     Json,
+    /// Text for a parent that shows a table, so without messages: they are in its counts.
+    Watched,
 }
 
-/// The output of one server.
-pub(crate) struct Output {
+/// Lines on stdout.
+pub(crate) struct Lines {
     pid: Pid,
     format: Format,
     started: Instant,
     stdout: Stdout,
 }
 
-impl Output {
+impl Lines {
     pub(crate) fn new(pid: Pid, format: Format, started: Instant) -> Self {
         Self { pid, format, started, stdout: Stdout::default() }
-    }
-
-    /// Says where the server listens.
-    pub(crate) fn listening(&mut self, url: &str) {
-        match self.format {
-            Format::Json => self.json(&Line::Listening { pid: self.pid, url }),
-            Format::Text => self.text(&format!("server {} listens on {url}", self.pid)),
-        }
-    }
-
-    pub(crate) fn message(&mut self, envelope: &Envelope) {
-        match self.format {
-            Format::Json => self.json(&Line::message(self.pid, envelope)),
-            Format::Text => {
-                let text = String::from_utf8_lossy(&envelope.msg);
-                let to = match envelope.to {
-                    Recipient::Broadcast => Cow::from("all"),
-                    Recipient::Peer(pid) => pid.to_string().into(),
-                };
-                self.text(&format!("peer {} to {to}: {}", envelope.from, printable(&text)));
-            }
-        }
-    }
-
-    pub(crate) fn event(&mut self, event: &Event) {
-        match self.format {
-            Format::Json => self.json(&Line::event(self.pid, event)),
-            Format::Text => self.text(&event.to_string()),
-        }
-    }
-
-    /// Says what a reading of the files has changed. That one changed nothing since something is
-    /// wrong is on stderr too, and in text only there.
-    pub(crate) fn reconfigured(&mut self, outcome: &Outcome) {
-        let pid = self.pid;
-        match (self.format, outcome) {
-            (Format::Json, Ok(changes)) => self.json(&Line::reconfigured(pid, changes)),
-            (Format::Json, Err(error)) => self.json(&Line::NotReconfigured { pid, error }),
-            (Format::Text, Ok(changes)) => {
-                self.text(&format!("server {pid} has read its configuration again: {changes}"));
-            }
-            (Format::Text, Err(_)) => {}
-        }
-    }
-
-    pub(crate) fn stopped(&mut self, report: &Report) {
-        let line = Line::stopped(self.pid, report);
-        match line {
-            Line::Stopped { pid, sent, received, undelivered } if self.format == Format::Text => {
-                self.text(&format!(
-                    "server {pid} has stopped: {sent} sent, {received} received, {undelivered} undelivered"
-                ));
-            }
-            _ => self.json(&line),
-        }
-    }
-
-    pub(crate) fn has_failed(&self) -> bool {
-        self.stdout.has_failed()
-    }
-
-    pub(crate) fn finish(self) -> io::Result<()> {
-        self.stdout.finish()
     }
 
     fn text(&mut self, line: &str) {
@@ -133,6 +99,81 @@ impl Output {
             self.text(&line);
         }
     }
+}
+
+impl Output for Lines {
+    fn listening(&mut self, url: &str) {
+        match self.format {
+            Format::Json => self.json(&Line::Listening { pid: self.pid, url }),
+            Format::Text | Format::Watched => {
+                self.text(&format!("server {} listens on {url}", self.pid));
+            }
+        }
+    }
+
+    fn message(&mut self, envelope: &Envelope) {
+        match self.format {
+            Format::Json => self.json(&Line::message(self.pid, envelope)),
+            Format::Text => self.text(&text_of(envelope)),
+            Format::Watched => {}
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        match self.format {
+            Format::Json => self.json(&Line::event(self.pid, event)),
+            Format::Text | Format::Watched => self.text(&event.to_string()),
+        }
+    }
+
+    fn reconfigured(&mut self, outcome: &Outcome) {
+        let pid = self.pid;
+        match (self.format, outcome) {
+            (Format::Json, Ok(changes)) => self.json(&Line::reconfigured(pid, changes)),
+            (Format::Json, Err(error)) => self.json(&Line::NotReconfigured { pid, error }),
+            (Format::Text | Format::Watched, Ok(changes)) => {
+                self.text(&format!("server {pid} has read its configuration again: {changes}"));
+            }
+            (Format::Text | Format::Watched, Err(_)) => {}
+        }
+    }
+
+    fn counted(&mut self, snapshot: &Snapshot) {
+        // As with a line, nothing in it can fail to be JSON.
+        if let Ok(line) = serde_json::to_string(snapshot) {
+            self.text(&line);
+        }
+    }
+
+    fn stopped(&mut self, report: &Report) {
+        let line = Line::stopped(self.pid, report);
+        match line {
+            Line::Stopped { pid, sent, received, undelivered } if self.format != Format::Json => {
+                self.text(&format!(
+                    "server {pid} has stopped: {sent} sent, {received} received, {undelivered} undelivered"
+                ));
+            }
+            _ => self.json(&line),
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.stdout.has_failed()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.stdout.finish()
+    }
+}
+
+/// A message as one line.
+pub(crate) fn text_of(envelope: &Envelope) -> String {
+    let text = String::from_utf8_lossy(&envelope.msg);
+    let to = match envelope.to {
+        Recipient::Broadcast => Cow::from("all"),
+        Recipient::Peer(pid) => pid.to_string().into(),
+    };
+    format!("peer {} to {to}: {}", envelope.from, printable(&text))
 }
 
 /// The text with its control characters escaped: a message is one line, and cannot command the

@@ -3,22 +3,28 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::mem;
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::raise;
 
 use crate::complain;
+use crate::watch;
 
 /// What a shell reports for a program that Ctrl-C ended.
 pub(crate) const INTERRUPTED: i32 = 130;
 
-/// How long the program waits for its own announcement.
+/// How long the program waits for its own announcement, and for the terminal to take what gives it
+/// back.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether somebody has asked the program to leave.
+static LEAVING: AtomicBool = AtomicBool::new(false);
 
 /// Where it is told what a process is to do. A channel that is full says the same already.
 #[derive(Clone)]
@@ -40,8 +46,13 @@ pub(crate) fn watch(orders: Orders) -> io::Result<()> {
             match signal {
                 SIGHUP if interrupted => {}
                 SIGHUP => drop(orders.reread.try_send(())),
-                _ if mem::replace(&mut interrupted, true) => process::exit(INTERRUPTED),
+                _ if interrupted => {
+                    with_patience(watch::restore);
+                    process::exit(INTERRUPTED);
+                }
                 _ => {
+                    interrupted = true;
+                    LEAVING.store(true, Ordering::Relaxed);
                     announce();
                     let _ = orders.leave.try_send(());
                 }
@@ -52,15 +63,35 @@ pub(crate) fn watch(orders: Orders) -> io::Result<()> {
     Ok(())
 }
 
-/// Says that the program is leaving, which it may have done right after. Where stderr is stuck, it
-/// leaves without a word, and a second interrupt still finds a thread that is free.
+/// Interrupts the program, as the terminal does at Ctrl-C where that is not a key like others.
+pub(crate) fn interrupt() {
+    // It fails for signals only that there are not.
+    let _ = raise(SIGINT);
+}
+
+/// Has the program leave in order. Asked again, it goes on doing so.
+pub(crate) fn leave() {
+    if !LEAVING.swap(true, Ordering::Relaxed) {
+        interrupt();
+    }
+}
+
+/// Says that the program is leaving, which it may have done right after. A watch says so itself.
 fn announce() {
-    let (said, is_said) = bounded::<Infallible>(0);
+    if !watch::tell(watch::Note::Leaving) {
+        with_patience(|| complain("leaving; interrupt again to end at once"));
+    }
+}
+
+/// Writes to the terminal. Where that is stuck, the program goes on without it, and a second
+/// interrupt still finds a thread that is free.
+fn with_patience(write: impl FnOnce() + Send + 'static) {
+    let (written, is_written) = bounded::<Infallible>(0);
     let thread = thread::Builder::new().name("announcement".into()).spawn(move || {
-        let _said = said;
-        complain("leaving; interrupt again to end at once");
+        let _written = written;
+        write();
     });
     if thread.is_ok() {
-        let _ = is_said.recv_timeout(PATIENCE);
+        let _ = is_written.recv_timeout(PATIENCE);
     }
 }
