@@ -1,5 +1,6 @@
 //! How much may be on its way to a living peer.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::frame::{Acknowledgement, Position, Stamp};
@@ -27,6 +28,12 @@ const BELIEF: Duration = Duration::from_secs(10);
 /// For how many samples a rate is remembered, at least.
 const MEMORY: u32 = 8;
 
+/// By how much each step towards the right window is shortened.
+const DAMPING: u128 = 2;
+
+/// How many frames are measured at a time.
+const SAMPLES: usize = 8;
+
 /// The congestion window: finds out how much it takes to keep a peer busy. What is sent beyond that
 /// only waits in buffers, and whatever is sent next has to wait behind it.
 ///
@@ -52,9 +59,15 @@ pub(super) struct CongestionWindow {
     srtt: Option<Duration>,
     rtt: Option<Duration>,
     rate: MaxRate,
-    /// How much was ever acknowledged, in bytes.
+    /// How much was ever acknowledged, in bytes, and when that was last more than before, or might
+    /// have been.
     delivered: u64,
-    sample: Option<Sample>,
+    delivered_at: Duration,
+    samples: VecDeque<Sample>,
+    /// Whether there was a queue since the beginning: how much the line carries is about known.
+    settled: bool,
+    /// How much had been acknowledged when the window was last adapted, in bytes.
+    adapted: u64,
 }
 
 /// A frame that the peer was asked to acknowledge, to measure a round trip.
@@ -68,6 +81,8 @@ struct Sample {
     /// How much was on its way, and how much had been acknowledged, in bytes.
     used: usize,
     delivered: u64,
+    /// When that was acknowledged.
+    delivered_at: Duration,
 }
 
 /// The highest rate of the last samples, in bytes per second.
@@ -113,7 +128,10 @@ impl CongestionWindow {
             rtt: None,
             rate: MaxRate::default(),
             delivered: 0,
-            sample: None,
+            delivered_at: Duration::ZERO,
+            samples: VecDeque::new(),
+            settled: false,
+            adapted: 0,
         };
         window.bytes = frames.min.saturating_mul(4).min(maximum).max(window.lowest());
         window
@@ -147,11 +165,11 @@ impl CongestionWindow {
         (self.bytes() / 2).max(self.frames.min)
     }
 
-    /// After how many bytes the peer is asked for an acknowledgement: after each quarter of what may
+    /// After how many bytes the peer is asked for an acknowledgement: after each eighth of what may
     /// be on its way, so that the line does not fall idle where an answer takes long, or each half
     /// where that is no time.
     pub(super) fn ask_after(&self) -> usize {
-        self.bytes() / if self.bytes() < self.frames.max { 4 } else { 2 }
+        self.bytes() / if self.bytes() < self.frames.max { 8 } else { 2 }
     }
 
     /// How long to wait for an acknowledgement before the peer is asked again.
@@ -166,39 +184,86 @@ impl CongestionWindow {
 
     /// The peer is asked to acknowledge the frame that begins here, while so much is on its way.
     pub(super) fn on_send(&mut self, position: Position, used: usize, now: Duration) {
-        self.begin(Sample { position, again: false, at: now, used, delivered: self.delivered });
+        self.begin(position, false, used, now);
     }
 
     /// The same of a frame that was sent before.
     pub(super) fn on_resend(&mut self, position: Position, used: usize, now: Duration) {
-        self.begin(Sample { position, again: true, at: now, used, delivered: self.delivered });
+        self.begin(position, true, used, now);
     }
 
-    /// One at a time is measured.
-    fn begin(&mut self, sample: Sample) {
-        self.sample.get_or_insert(sample);
+    /// On a line that carries much, one at a time tells enough.
+    fn begin(&mut self, position: Position, again: bool, used: usize, now: Duration) {
+        let most = if self.bytes < self.frames.max { SAMPLES } else { 1 };
+        if self.samples.len() < most {
+            let Self { delivered, delivered_at, .. } = *self;
+            self.samples.push_back(Sample {
+                position,
+                again,
+                at: now,
+                used,
+                delivered,
+                delivered_at,
+            });
+        }
+    }
+
+    /// There was nothing on its way: the time until now says nothing of the line.
+    pub(super) fn on_first(&mut self, now: Duration) {
+        self.delivered_at = now;
     }
 
     /// So many more bytes are acknowledged, by this.
     pub(super) fn on_ack(&mut self, ack: &Acknowledgement, bytes: usize, now: Duration) {
-        self.delivered += bytes as u64;
-        let Some(sample) = self.sample.take_if(|sample| sample.position < ack.next) else {
-            return;
-        };
+        if bytes > 0 {
+            self.delivered += bytes as u64;
+            self.delivered_at = now;
+        }
+        let known = self.samples.partition_point(|sample| sample.position < ack.next);
+        // The delay is that of the last one.
+        let Some(sample) = self.samples.drain(..known).next_back() else { return };
         let took = now.saturating_sub(sample.at);
         let queue = self.queue(&sample, ack.delay, now);
         let used = sample.used >= self.bytes() / 2;
-        self.measure(&sample, used, took);
-        let (long, least) = (self.longest_queue(), self.least());
+        self.measure(&sample, used, took, now);
+        let long = self.longest_queue();
+        let acked = self.take_unadapted();
         if queue > long && self.bytes <= self.lowest() {
             // It is not for what was sent ahead: the way has become longer, or the peer slower.
             self.base = Some((ack.delay, now));
+            self.settled = false;
         } else if self.is_no_time(took) {
-            self.grow(if used { self.bytes } else { 0 });
-        } else if queue < long / 2 {
-            self.grow(if used { self.bytes / 2 } else { 0 });
-        } else if queue > long {
-            self.bytes = (self.bytes - self.bytes / 4).max(least.min(self.bytes));
+            self.grow(if used { acked } else { 0 });
+        } else if !self.settled && queue < long / 2 {
+            self.grow(if used { acked / 2 } else { 0 });
+        } else {
+            self.settled = true;
+            self.approach(queue, took, acked, used);
+        }
+    }
+
+    /// How much was acknowledged since the window was last adapted, in bytes: what has to come of
+    /// a whole window comes of so much of it.
+    fn take_unadapted(&mut self) -> usize {
+        let acked = self.delivered - std::mem::replace(&mut self.adapted, self.delivered);
+        usize::try_from(acked).unwrap_or(usize::MAX).min(self.bytes)
+    }
+
+    /// Comes closer to the window with which the queue is as long as it is to be, as in FAST TCP: by
+    /// what a longer or shorter queue would add to the round trip, and by small steps. The way back may
+    /// be as long as that there, since the peer does the same: two that leap would starve each other by
+    /// turns.
+    fn approach(&mut self, queue: Duration, took: Duration, acked: usize, used: bool) {
+        let (target, took) = (self.longest_queue(), took.as_micros().max(1));
+        let step = |difference: Duration, most: usize| {
+            let exact = acked as u128 * difference.as_micros() / took / DAMPING;
+            usize::try_from(exact).unwrap_or(usize::MAX).min(acked / most)
+        };
+        if queue < target {
+            self.grow(if used { step(target - queue, 2) } else { 0 });
+        } else {
+            let least = self.least().min(self.bytes);
+            self.bytes = (self.bytes - step(queue - target, 4)).max(least);
         }
     }
 
@@ -226,13 +291,15 @@ impl CongestionWindow {
         self.bytes < self.frames.max && took < LONGEST_QUEUE
     }
 
-    fn measure(&mut self, sample: &Sample, enough: bool, took: Duration) {
+    fn measure(&mut self, sample: &Sample, enough: bool, took: Duration, now: Duration) {
         self.srtt = Some(smoothed(self.srtt, took));
         if !sample.again {
             self.rtt = Some(smoothed(self.rtt, took));
         }
         let delivered = u128::from(self.delivered - sample.delivered);
-        let rate = delivered * 1_000_000 / took.as_micros().max(1);
+        // As in BBR: what was acknowledged at once may have been carried before, one after the other.
+        let since = now.saturating_sub(sample.delivered_at);
+        let rate = delivered * 1_000_000 / since.as_micros().max(1);
         self.rate.take(u64::try_from(rate).unwrap_or(u64::MAX), enough);
     }
 
@@ -262,12 +329,13 @@ impl CongestionWindow {
     /// The sample is sent again, and nobody can tell which of the two is going to be acknowledged; or
     /// nobody knows how long it takes.
     pub(super) fn forget_sample(&mut self) {
-        self.sample = None;
+        self.samples.clear();
     }
 
     /// The way is another one, or so slow that it was given up: nothing is known of it.
     pub(super) fn restart(&mut self) {
-        *self = Self { delivered: self.delivered, ..Self::new(self.frames, self.maximum) };
+        let delivered = self.delivered;
+        *self = Self { delivered, adapted: delivered, ..Self::new(self.frames, self.maximum) };
     }
 }
 

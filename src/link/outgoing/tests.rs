@@ -251,15 +251,16 @@ fn the_last_words_for_the_process_before_silence_nobody() {
 }
 
 #[test]
-fn an_acknowledgement_is_asked_for_each_quarter_of_the_congestion_window_and_at_its_end() {
+fn an_acknowledgement_is_asked_for_each_eighth_of_the_congestion_window_and_at_its_end() {
     let mut outgoing = outgoing();
+    outgoing.congestion = CongestionWindow::new(FrameSizes::DEFAULT, 2_060);
     outgoing.handle_status(&heard(1, 1)).unwrap();
-    (0..4).for_each(|_| outgoing.push(batch(), 0, None, at(0)));
+    (0..9).for_each(|_| outgoing.push(batch(), 0, None, at(0)));
     outgoing.say_goodbye();
     let frames = std::iter::from_fn(|| outgoing.poll_transmit(at(2)));
     let asks: Vec<bool> = frames.map(|frame| frame.header.wants_ack).collect();
-    // Each takes more than a fifth of it, and less than a quarter, and it has no room for a fifth.
-    assert_eq!(asks, [false, true, false, true]);
+    // Each takes more than a tenth of it, and less than an eighth, and it has no room for a tenth.
+    assert_eq!(asks, [false, true, false, true, false, true, false, true, true]);
     assert_eq!(outgoing.poll_transmit(at(3)), None);
     outgoing.handle_status(&heard(4, 2)).unwrap();
     let goodbye = outgoing.poll_transmit(at(4)).unwrap();

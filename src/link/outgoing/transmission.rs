@@ -52,6 +52,7 @@ impl Outgoing {
         let piece = self.queue.take_next(max)?;
         if flight == 0 {
             self.probe.handle_progress(now);
+            self.congestion.on_first(now);
         }
         self.unasked += piece.bytes();
         let goodbye = piece.payload == Payload::Goodbye;

@@ -25,6 +25,7 @@ fn ack(next: Position, delay: u64) -> Acknowledgement {
 /// milliseconds.
 fn send_and_acknowledge(window: &mut CongestionWindow, took: u64) -> usize {
     let used = window.bytes();
+    window.on_first(millis(100));
     window.on_send(Position::FIRST, used, millis(100));
     let next = Position::start_of(Sequence::FIRST.next());
     window.on_ack(&ack(next, took), used, millis(100 + took));
@@ -58,17 +59,30 @@ fn it_shrinks_to_the_least_while_they_queue() {
     for _ in 0..5 {
         send_and_acknowledge(&mut window, 1);
     }
-    let shrunk: Vec<_> = (0..6).map(|_| send_and_acknowledge(&mut window, 27)).collect();
+    let shrunk: Vec<_> = (0..6).map(|_| send_and_acknowledge(&mut window, 201)).collect();
     assert_eq!(shrunk, [7_500, 5_625, 4_219, 3_165, 2_374, LEAST]);
+}
+
+/// By half of what the queue is too long for the round trip, or too short.
+#[test]
+fn small_steps_lead_to_the_queue_that_there_is_to_be() {
+    let mut window = window();
+    for _ in 0..5 {
+        send_and_acknowledge(&mut window, 1);
+    }
+    // It is to be of 25 ms, beside the one that the frame takes alone.
+    let steps = [26, 46, 21].map(|took| send_and_acknowledge(&mut window, took));
+    let shorter = 10_000 - 10_000 * 20 / 46 / 2;
+    assert_eq!(steps, [10_000, shorter, shorter + shorter * 5 / 21 / 2]);
 }
 
 #[test]
 fn a_distant_peer_is_not_late() {
     let mut window = window();
     assert_eq!(send_and_acknowledge(&mut window, 50), 3_000);
-    assert_eq!(send_and_acknowledge(&mut window, 80), 3_000);
-    assert_eq!(send_and_acknowledge(&mut window, 100), 3_000);
-    assert_eq!(send_and_acknowledge(&mut window, 101), 2_250);
+    // Four of the smallest frames take 50 ms at the rate that it shows: so long a queue may take.
+    let after = [80, 100, 150].map(|took| send_and_acknowledge(&mut window, took));
+    assert_eq!(after, [3_375, 3_375, 3_375 - 3_375 * 50 / 150 / 2]);
 }
 
 #[test]
@@ -132,8 +146,8 @@ fn a_delay_that_is_no_time_holds_nothing_back_until_the_largest_frame_fits() {
         window.bytes = 4_000;
         (before, send_and_acknowledge(&mut window, took), send_and_acknowledge(&mut window, took))
     };
-    assert_eq!(late(24), (4_000, 8_000, 8_000));
-    assert_eq!(late(25), (4_000, 4_000, 4_000));
+    assert_eq!(late(24), (4_000, 8_000, 8_333));
+    assert_eq!(late(25), (4_000, 4_080, 4_161));
 }
 
 /// A line lets a burst pass at once after a rest: its rate is no reason to send more.
@@ -170,14 +184,14 @@ fn the_shortest_delay_is_measured_anew_with_next_to_nothing_on_its_way() {
         window.on_ack(&ack(next, took), used, sent + millis(took));
         window.bytes()
     };
-    assert_eq!(acknowledge(millis(9_000), 3_000, 20), 3_000);
+    assert_eq!(acknowledge(millis(9_000), 3_000, 20), 3_450);
     assert_eq!(acknowledge(millis(11_000), 3_000, 20), LEAST);
     // What was on its way before does not count.
     assert_eq!(acknowledge(millis(11_030), 3_000, 20), LEAST);
     // The path has become longer.
-    assert_eq!(acknowledge(millis(11_060), LEAST, 20), 4_500);
-    assert_eq!(acknowledge(millis(11_090), 4_500, 44), 4_500);
-    assert_eq!(acknowledge(millis(11_120), 4_500, 46), 3_375);
+    assert_eq!(acknowledge(millis(11_060), LEAST, 20), 4_350);
+    assert_eq!(acknowledge(millis(11_090), 4_500, 45), 4_350);
+    assert_eq!(acknowledge(millis(11_120), 4_500, 90), 3_263);
 }
 
 #[test]
