@@ -115,7 +115,8 @@ impl Watcher {
     }
 
     pub(crate) fn resizes(&self, width: u16, height: u16) {
-        self.seen.lock().0.set_size(height, width);
+        // The parser cannot have a single column.
+        self.seen.lock().0.set_size(height, width.max(2));
         self.terminal().resize(Size::new(height, width)).unwrap();
     }
 
