@@ -1,4 +1,5 @@
-//! A cluster whose servers reach each other through the proxy alone.
+//! A cluster whose servers reach each other through the proxy alone; or over the network for tests, whose
+//! faults stand for those of the proxy.
 
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use super::{BOUND, Cluster, Transport, config_text};
 
 /// Servers 1 to `total`, and a route of the proxy from each to each other.
 pub struct Mesh {
-    pub proxy: Proxy,
+    /// None over the network for tests.
+    proxy: Option<Proxy>,
     /// As each server sees it: its own url is real, the others are fronts.
     configs: Vec<Config>,
-    /// Keeps the folder of the sockets.
-    _cluster: Cluster,
+    /// Keeps the folder of the sockets, or has the network.
+    cluster: Cluster,
 }
 
 impl Mesh {
@@ -25,6 +27,10 @@ impl Mesh {
         let others = |own: usize| (0..urls.len()).filter(move |other| *other != own);
         let backs: Vec<_> =
             (0..urls.len()).flat_map(others).map(|other| urls[other].clone()).collect();
+        if cluster.is_over_memory() {
+            let configs = vec![cluster.config.clone(); urls.len()];
+            return Self { proxy: None, configs, cluster };
+        }
         let proxy = Proxy::start(seed, &backs).unwrap();
         let mut fronts = proxy.fronts().iter();
         let config = |own: usize| {
@@ -35,7 +41,7 @@ impl Mesh {
             config_text(&seen).parse().unwrap()
         };
         let configs = (0..urls.len()).map(config).collect();
-        Self { proxy, configs, _cluster: cluster }
+        Self { proxy: Some(proxy), configs, cluster }
     }
 
     pub fn config(&self, pid: u32) -> &Config {
@@ -44,7 +50,8 @@ impl Mesh {
 
     /// One server with a quick heartbeat and no idle timeout.
     pub fn builder(&self, pid: u32) -> Builder<'_> {
-        Server::builder(self.config(pid), Pid::new(pid))
+        self.cluster
+            .over_network(Server::builder(self.config(pid), Pid::new(pid)))
             .idle_timeout(None)
             .heartbeat(Duration::from_millis(100))
     }
@@ -67,22 +74,38 @@ impl Mesh {
 
     /// What becomes of all that goes from one server to another, in either way of the connection.
     pub fn set(&self, from: u32, to: u32, mode: &Mode) {
-        self.proxy.set(self.route(from, to), &BOTH, mode);
+        match &self.proxy {
+            Some(proxy) => proxy.set(self.route(from, to), &BOTH, mode),
+            None => self.cluster.set((from, to), mode),
+        }
     }
 
     /// The same, in one way of the connection: with or against the envelopes.
     pub fn set_one_way(&self, from: u32, to: u32, way: Way, mode: &Mode) {
-        self.proxy.set(self.route(from, to), &[way], mode);
+        self.proxy().set(self.route(from, to), &[way], mode);
     }
 
     /// Stalls or swallows what goes from one server to another in these ways of the connection, and
     /// returns when the first bytes are held up, or lost.
     pub fn hinder(&self, from: u32, to: u32, ways: &[Way], mode: &Mode) {
-        let struck = self.proxy.hinder(self.route(from, to), ways, mode);
+        let Some(proxy) = &self.proxy else { return self.cluster.set((from, to), mode) };
+        let struck = proxy.hinder(self.route(from, to), ways, mode);
         struck.recv_timeout(BOUND).expect("something comes that way");
     }
 
-    pub fn cut(&self, from: u32, to: u32, cut: Cut) -> usize {
-        self.proxy.cut(self.route(from, to), cut)
+    pub fn cut(&self, from: u32, to: u32, cut: Cut) {
+        match &self.proxy {
+            Some(proxy) => drop(proxy.cut(self.route(from, to), cut)),
+            None => self.cluster.reset((from, to)),
+        }
+    }
+
+    /// The proxy, for what only that can do.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("a proxy between them")
+    }
+
+    pub fn has_proxy(&self) -> bool {
+        self.proxy.is_some()
     }
 }

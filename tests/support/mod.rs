@@ -72,12 +72,7 @@ impl Cluster {
 
     /// The options of one server, all as they are by default.
     pub fn builder(&self, pid: impl Into<Pid>) -> Builder<'_> {
-        let builder = Server::builder(&self.config, pid.into());
-        #[cfg(feature = "testing")]
-        if let Some(network) = &self.network {
-            return builder.network(network);
-        }
-        builder
+        self.over_network(Server::builder(&self.config, pid.into()))
     }
 
     /// The configuration without some of its servers.
@@ -98,6 +93,54 @@ impl Cluster {
     /// Starts them all.
     pub fn start_all(&self) -> Vec<(Mailbox, Server)> {
         self.config.pids().iter().map(|pid| self.start(pid.as_u32())).collect()
+    }
+}
+
+#[cfg(not(feature = "testing"))]
+impl Cluster {
+    fn is_over_memory(&self) -> bool {
+        false
+    }
+
+    fn over_network<'a>(&self, builder: Builder<'a>) -> Builder<'a> {
+        builder
+    }
+
+    fn set(&self, _: (u32, u32), _: &proxy::Mode) {}
+
+    fn reset(&self, _: (u32, u32)) {}
+}
+
+#[cfg(feature = "testing")]
+impl Cluster {
+    fn is_over_memory(&self) -> bool {
+        self.network.is_some()
+    }
+
+    fn over_network<'a>(&self, builder: Builder<'a>) -> Builder<'a> {
+        match &self.network {
+            Some(network) => builder.network(network),
+            None => builder,
+        }
+    }
+
+    /// What becomes of all that goes from one server to another, over the network for tests.
+    fn set(&self, (from, to): (u32, u32), mode: &proxy::Mode) {
+        let Some(network) = &self.network else { return };
+        let (from, to) = (Pid::new(from), Pid::new(to));
+        match mode {
+            proxy::Mode::Pass => network.heal(),
+            // What is on its way is lost with the connection, once that is replaced.
+            proxy::Mode::Stall | proxy::Mode::Swallow => network.cut_one_way(from, to),
+            proxy::Mode::Delay(range) => network.delay(from, to, range.clone()),
+            other => panic!("the network for tests cannot {other:?}"),
+        }
+    }
+
+    fn reset(&self, (from, to): (u32, u32)) {
+        if let Some(network) = &self.network {
+            network.reset(Pid::new(from), Pid::new(to));
+        }
     }
 }
 
