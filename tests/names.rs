@@ -19,7 +19,7 @@ use support::dns::{Answer, Dns, IPV6_NAME, in_network_with_dns};
 use support::process::{Process, Role, Status, play};
 use support::skips::skip;
 use support::waits::{Watchdog, poll};
-use support::{await_event, config_text, receive, shut_down, until_end};
+use support::{await_all_up, await_event, config_text, receive, shut_down, until_end};
 
 /// Set where a test that is skipped for want of rights, tools or a feature of the kernel is one
 /// that has failed.
@@ -333,6 +333,26 @@ fn a_server_keeps_its_url_as_the_file_has_it() {
         let (_mailbox, server) = start(&config(&["one.test"]), 1);
         assert_eq!(server.url(), "tcp://one.test:4001");
     });
+}
+
+/// The name is looked up at once, and nobody misses the answer.
+#[test]
+fn a_peer_that_is_put_back_by_its_name_is_found_at_once() {
+    let _watchdog = Watchdog::of_this_test();
+    let local = Config::local(2);
+    let url = |pid| local.url(Pid::new(pid)).unwrap().replace("127.0.0.1", "localhost");
+    let urls = [1, 2].map(url);
+    let both: Config = config_text(&urls).parse().unwrap();
+    let alone: Config = config_text(&urls[..1]).parse().unwrap();
+    let (_one, server_one) = start(&both, 1);
+    let (_two, server_two) = start(&both, 2);
+    for _ in 0..3 {
+        let started = Instant::now();
+        server_one.reconfigure(&alone).unwrap();
+        server_one.reconfigure(&both).unwrap();
+        [&server_one, &server_two].into_iter().for_each(await_all_up);
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
 }
 
 /// The process that other tests start. By itself it is none.
