@@ -337,3 +337,61 @@ fn whatever_the_seed_decides_all_arrives_once_and_in_order() {
         assert!(outcome.resent() > 0);
     }
 }
+
+/// The counter of the course, which does not know what it has counted before. Of the messages that it gets
+/// before it is killed, the seed decides after which no acknowledgement goes back. Returns how many it has
+/// counted, how many one that goes by the ids, and how long it took.
+fn count_to_ten(seed: u64) -> (u64, u64, Duration) {
+    let started = Instant::now();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let cluster = Cluster::new(2, seed);
+    let [(counting, server_1), (keeping, server_2)] = cluster.start_two();
+    let (mut counted, mut last, mut counted_once) = (0, None, 0);
+    let mut apply = |envelope: &Envelope| {
+        counted += 1;
+        if last.is_none_or(|last| envelope.msg_id > last) {
+            (last, counted_once) = (Some(envelope.msg_id), counted_once + 1);
+        }
+    };
+    let before_the_crash = random.i64(1..10);
+    let unheard = random.i64(0..before_the_crash);
+    for id in 0..10 {
+        if id == unheard {
+            cluster.network.cut_one_way(TWO, ONE);
+        }
+        counting.outbox.send_timeout(Envelope::to(TWO, "+1").with_id(id), BOUND).unwrap();
+        if id < before_the_crash {
+            apply(&receive(&keeping));
+        }
+    }
+    server_2.abort();
+    // The acknowledgements that wait on the line are lost.
+    cluster.network.reset(ONE, TWO);
+    cluster.network.heal();
+    let (keeping, server_2) = cluster.start(TWO);
+    drop((counting, keeping.outbox));
+    until_end(&keeping.inbox).for_each(|envelope| apply(&envelope));
+    let took = started.elapsed();
+    drop((server_1, server_2));
+    (counted, counted_once, took)
+}
+
+#[test]
+fn a_counter_that_is_replicated_wrongly_is_found_by_each_seed_that_has_the_fault() {
+    const THREADS: u64 = 10;
+    let _watchdog = Watchdog::of_this_test();
+    let longest = std::thread::scope(|scope| {
+        let play = |first: u64| {
+            let seeds = (first..=100).step_by(THREADS as usize).map(|seed| {
+                let (counted, counted_once, took) = count_to_ten(seed);
+                assert!(counted > 10, "seed {seed}: {counted}");
+                assert_eq!(counted_once, 10, "seed {seed}");
+                took
+            });
+            seeds.max().unwrap_or_default()
+        };
+        let threads: Vec<_> = (1..=THREADS).map(|first| scope.spawn(move || play(first))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap_or_default()
+    });
+    println!("each of 100 seeds finds it, after {longest:?} at most");
+}
