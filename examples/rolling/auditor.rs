@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, never, select};
 use raft_cluster::{Envelope, Event, Pid};
 
 use crate::Result;
@@ -33,13 +33,18 @@ impl<'a> Auditor<'a> {
         inbox: &Receiver<Envelope>,
         events: &Receiver<Event>,
     ) -> Result<()> {
+        let mut events = events.clone();
         loop {
             select! {
                 recv(inbox) -> envelope => match envelope {
                     Ok(envelope) => self.note(&envelope)?,
                     Err(_) => return Ok(()),
                 },
-                recv(events) -> event => self.observe(event?)?,
+                // They end with the server, as the inbox does, which may still hold something.
+                recv(events) -> event => match event {
+                    Ok(event) => self.observe(event)?,
+                    Err(_) => events = never(),
+                },
             }
         }
     }
