@@ -115,8 +115,9 @@ impl Watcher {
     }
 
     pub(crate) fn resizes(&self, width: u16, height: u16) {
-        // The parser cannot have a single column.
-        self.seen.lock().0.set_size(height, width.max(2));
+        // A new one: where the screen becomes smaller, what is still drawn for the larger one is too much
+        // for the old one. None can have a single column.
+        self.seen.lock().0 = vt100::Parser::new(height, width.max(2), 0);
         self.terminal().resize(Size::new(height, width)).unwrap();
     }
 
