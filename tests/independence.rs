@@ -14,7 +14,8 @@ use support::mesh::Mesh;
 use support::proxy::Mode;
 use support::waits::poll;
 use support::{
-    BOUND, Cluster, Transport, assert_ends, await_all_up, await_event, join, receive, shut_down,
+    BOUND, Cluster, Transport, assert_ends, await_all_up, await_event, join, next_undeliverable,
+    receive, shut_down,
 };
 
 const ONE: Pid = Pid::new(1);
@@ -55,16 +56,6 @@ fn fill(server: &Server, outbox: &Sender<Envelope>, peer: Pid) -> i64 {
     }
     await_event(server.events(), &Event::Stalled(peer));
     id
-}
-
-/// The next envelope that comes back, with its id.
-fn next_undeliverable(server: &Server) -> (Pid, i64, Reason) {
-    loop {
-        let event = server.events().recv_timeout(BOUND).expect("something comes back");
-        if let Event::Undeliverable { peer, envelope, reason, .. } = event {
-            return (peer, envelope.msg_id, reason);
-        }
-    }
 }
 
 #[test]

@@ -6,11 +6,11 @@ mod support;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use raft_cluster::{Builder, Envelope, Event, Mailbox, Pid, Reason, Recipient, Server, Session};
+use raft_cluster::{Builder, Envelope, Mailbox, Pid, Reason, Recipient, Session};
 use support::load::{assert_accounted, await_stats};
 use support::process::{Process, Role, Status, play};
 use support::waits::poll;
-use support::{BOUND, Cluster, Transport, await_all_up, join, receive};
+use support::{BOUND, Cluster, Transport, await_all_up, join, next_undeliverable, receive};
 
 const ONE: Pid = Pid::new(1);
 const TWO: Pid = Pid::new(2);
@@ -32,16 +32,6 @@ fn small(builder: Builder<'_>) -> Builder<'_> {
         .inbox_capacity(16)
         .outbox_capacity(8)
         .linger(Duration::from_millis(100))
-}
-
-/// The next envelope that comes back, with its id.
-fn next_undeliverable(server: &Server) -> (Pid, i64, Reason) {
-    loop {
-        let event = server.events().recv_timeout(BOUND).expect("something comes back");
-        if let Event::Undeliverable { peer, envelope, reason, .. } = event {
-            return (peer, envelope.msg_id, reason);
-        }
-    }
 }
 
 fn role(cluster: &Cluster, generation: u32) -> Role {

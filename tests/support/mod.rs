@@ -19,7 +19,7 @@ pub mod skips;
 pub mod waits;
 
 use raft_cluster::{
-    Builder, Config, Envelope, Event, Mailbox, PeerState, PeerStats, Pid, Receiver, Server,
+    Builder, Config, Envelope, Event, Mailbox, PeerState, PeerStats, Pid, Reason, Receiver, Server,
 };
 use tempfile::TempDir;
 
@@ -156,6 +156,16 @@ pub fn config_text(urls: &[String]) -> String {
     let servers: Vec<_> =
         (1..).zip(urls).map(|(pid, url)| serde_json::json!({"mypid": pid, "url": url})).collect();
     serde_json::json!({"object": {"total": urls.len(), "Servers": servers}}).to_string()
+}
+
+/// The next envelope that comes back, with its id.
+pub fn next_undeliverable(server: &Server) -> (Pid, i64, Reason) {
+    loop {
+        let event = server.events().recv_timeout(BOUND).expect("something comes back");
+        if let Event::Undeliverable { peer, envelope, reason, .. } = event {
+            return (peer, envelope.msg_id, reason);
+        }
+    }
 }
 
 /// Waits until a server has heard all its peers. One that ends before leaves those that it never

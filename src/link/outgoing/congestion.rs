@@ -41,8 +41,9 @@ const SAMPLES: usize = 8;
 /// way, and what exceeds the shortest delay seen was spent in a queue. More may be on its way while
 /// the queue is short, and less when it is long, but never less than the line carries in the time
 /// that a queue may take, at the highest rate at which the peer has lately acknowledged. The way
-/// back does not count: there an acknowledgement may wait behind what the peer sends. As in BBR, the
-/// shortest delay is [now and then](BELIEF) measured anew. By Karn's rule a frame that was sent
+/// back does not count: there an acknowledgement may wait behind what the peer sends. The window grows
+/// quickly until there is a queue, and from then on it [approaches](Self::approach) the right one. As in
+/// BBR, the shortest delay is [now and then](BELIEF) measured anew. By Karn's rule a frame that was sent
 /// again gives no sample.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CongestionWindow {
