@@ -30,7 +30,7 @@ use std::thread;
 use world::World;
 
 /// How many seeds are played unless the environment says otherwise.
-const SEEDS: u64 = 5_000;
+const SEEDS: u64 = 2_000;
 
 fn play(seed: u64) {
     let mut world = World::new(seed);
