@@ -253,8 +253,8 @@ mod tests {
         Stats { peers, ..Stats::default() }
     }
 
-    #[test]
-    fn each_number_of_the_statistics_has_a_series() {
+    /// Statistics in which each number is another one.
+    fn stats_of_different_numbers() -> Stats {
         let dropped =
             Dropped { too_large: 11, peer_down: 12, window_full: 13, ..Dropped::default() };
         let dropped = Dropped { restarted: 14, inbox_closed: 15, removed: 16, ..dropped };
@@ -264,16 +264,15 @@ mod tests {
         let (bytes_sent, bytes_received, received, missed) = (33, 34, 35, 36);
         let connection_failures =
             ConnectionFailures { name: 51, refused: 52, unanswered: 53, handshake: 54 };
-        let rejections = rejections_from(61);
         let seconds = Duration::from_secs;
-        let all = Stats {
+        Stats {
             messages_sent: 1,
             messages_received: 2,
             no_such_peer: 3,
             discarded: 4,
             removed: 5,
             rejected: 91,
-            rejections,
+            rejections: rejections_from(61),
             events_missed: 7,
             inbox_blocked: seconds(8),
             paused: seconds(9),
@@ -302,8 +301,12 @@ mod tests {
                 received,
                 missed,
             }],
-        };
-        let told = told_of(all);
+        }
+    }
+
+    #[test]
+    fn each_number_of_the_statistics_has_a_series() {
+        let told = told_of(stats_of_different_numbers());
         let values: Vec<_> =
             told.iter().map(|line| line.rsplit_once(' ').unwrap().1.to_owned()).collect();
         let server = (3..=5).chain(7..=9).chain(61..=73);

@@ -76,6 +76,34 @@ pub(crate) struct Parts {
 }
 
 impl Workshop {
+    fn new(
+        plan: &Plan,
+        channel: &EventChannel,
+        questions: &Arc<Questions>,
+        counters: &Arc<Counters>,
+    ) -> Self {
+        Self {
+            plan: plan.clone(),
+            events: channel.downgrade(),
+            questions: Arc::clone(questions),
+            counters: Arc::clone(counters),
+        }
+    }
+
+    /// The sending halves to the peers of the start.
+    fn senders(&self, outlets: Vec<Box<dyn Outlet>>, now: Duration) -> Peers {
+        let peers = &self.plan.peers;
+        let senders = peers.iter().zip(outlets);
+        let senders = senders.map(|(peer, outlet)| self.sender(*peer, outlet, peers.len(), now));
+        Peers::new(senders.collect())
+    }
+
+    /// The receiving halves from the peers of the start.
+    fn receivers(&self, now: Duration) -> Vec<PeerReceiver> {
+        let peers = &self.plan.peers;
+        peers.iter().map(|peer| self.receiver(*peer, peers.len(), now)).collect()
+    }
+
     /// The sending half to a peer, one of so many.
     pub(crate) fn sender(
         &self,
@@ -129,19 +157,10 @@ impl Plan {
         let (changes, changes_end) = unbounded();
         let (input_changes, input_changes_end) = unbounded();
         let Limits { window, max_message, heartbeat, .. } = self.limits;
-        let workshop = Workshop {
-            plan: self.clone(),
-            events: channel.downgrade(),
-            questions: Arc::clone(&questions),
-            counters: Arc::clone(&counters),
-        };
-        let count = self.peers.len();
-        let senders = self.peers.iter().zip(ways.outlets);
-        let senders = senders.map(|(peer, outlet)| workshop.sender(*peer, outlet, count, now));
-        let receivers = self.peers.iter().map(|peer| workshop.receiver(*peer, count, now));
+        let workshop = Workshop::new(&self, &channel, &questions, &counters);
         let output = output::Setup {
             own: self.own,
-            peers: Peers::new(senders.collect()),
+            peers: workshop.senders(ways.outlets, now),
             new_outboxes,
             changes: changes_end,
             input_changes,
@@ -160,7 +179,7 @@ impl Plan {
         let input = input::Setup {
             own: self.own,
             cluster: self.cluster,
-            peers: receivers.collect(),
+            peers: workshop.receivers(now),
             inlet: ways.inlet,
             inbox: Some(BoundedInbox::new(inbox_end, window, Arc::clone(&questions))),
             feedback: ways.feedback.0,

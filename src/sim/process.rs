@@ -101,6 +101,12 @@ pub(super) struct Way {
     listed: Duration,
 }
 
+impl Way {
+    fn new(peer: Pid, departures: Departures, now: Duration) -> Self {
+        Self { peer, departures, stuck: false, unlisted: None, was_unlisted: false, listed: now }
+    }
+}
+
 impl Process {
     pub(super) fn start(
         pid: Pid,
@@ -134,14 +140,7 @@ impl Process {
         };
         let parts = blueprint.assemble(ways, now);
         let Parts { mailbox, outboxes, output, input, stop, events, counters, .. } = parts;
-        let way = |(peer, departures)| Way {
-            peer,
-            departures,
-            stuck: false,
-            unlisted: None,
-            was_unlisted: false,
-            listed: now,
-        };
+        let ways = peers.iter().zip(departures);
         Self {
             pid,
             id,
@@ -156,7 +155,7 @@ impl Process {
                 speakers: BTreeMap::new(),
             },
             app: Application::new(mailbox, outboxes, stop, events, now),
-            ways: peers.iter().copied().zip(departures).map(way).collect(),
+            ways: ways.map(|(peer, departures)| Way::new(*peer, departures, now)).collect(),
             arrivals,
             unread: VecDeque::new(),
             standings: Standings::new(&peers, plan.idle_timeout, now),
