@@ -275,6 +275,8 @@ fn what_is_sent_because_a_peer_is_up_finds_it_up() {
         await_event(server_one.events(), &Event::Up(TWO));
         one.outbox.send(Envelope::broadcast("welcome").with_id(round).or_return()).unwrap();
         assert_eq!(receive(&two).msg_id, round);
+        // Else one that gets no processor for a second would hear of the next process before.
+        await_stats(&server_one, 2, |peer| peer.acknowledged == round as u64 + 1);
         drop(two);
         shut_down(server_two);
     }

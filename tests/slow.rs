@@ -12,6 +12,7 @@ use raft_cluster::{Bytes, Envelope, Event, Mailbox, PeerStats, Pid, Server};
 use support::await_all_up;
 use support::netns::Machines;
 use support::skips::skip;
+use support::turns::Turn;
 use support::waits::{BOUND, poll, within};
 
 const EXPECT_ROOT: &str = "RAFT_CLUSTER_EXPECT_ROOT";
@@ -45,7 +46,7 @@ impl Load {
     /// Sends it over such a line, while `meanwhile` happens until it has arrived. None if there can
     /// be no such line here.
     fn cross(self, meanwhile: impl Fn(&Machines, &dyn Fn() -> bool)) -> Option<Outcome> {
-        let machines = line(self.rate)?;
+        let (_turn, machines) = line(self.rate)?;
         let servers = start_both(&machines);
         let before = machines.sent_bytes(0);
         let started = Instant::now();
@@ -111,12 +112,14 @@ impl Load {
 }
 
 /// Two machines whose line carries so many bits per second. None if there can be no such line here.
-fn line(rate: u64) -> Option<Machines> {
+fn line(rate: u64) -> Option<(Turn, Machines)> {
+    let turn = Turn::take();
     let machines = Machines::new().and_then(|machines| {
         machines.limit(rate)?;
         Ok(machines)
     });
-    machines.inspect_err(|reason| skip(reason, EXPECT_ROOT)).ok()
+    let machines = machines.inspect_err(|reason| skip(reason, EXPECT_ROOT)).ok()?;
+    Some((turn, machines))
 }
 
 /// A server on each machine, that have heard each other.
@@ -232,7 +235,7 @@ fn stream_and_probe(
 fn small_messages_overtake_a_stream_that_fills_the_line() {
     const ALONE: usize = 5;
     const BESIDE: usize = 8;
-    let Some(machines) = line(10_000_000) else { return };
+    let Some((_turn, machines)) = line(10_000_000) else { return };
     let servers = start_both(&machines);
     let (arrivals, mut round_trips) = stream_and_probe(&servers, [ALONE, BESIDE]);
     round_trips.sort();

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::server::{Process, Role};
 use crate::support::addresses::free_addresses;
 use crate::support::proxy::Proxy;
+use crate::support::turns::Turn;
 use crate::support::waits::Watchdog;
 
 pub const PIDS: [u32; 5] = [1, 2, 3, 4, 5];
@@ -25,6 +26,7 @@ pub struct Cluster {
     metrics: BTreeMap<u32, SocketAddr>,
     keys: BTreeMap<u32, SecretKey>,
     folder: TempDir,
+    _turn: Turn,
     _watchdog: Watchdog,
 }
 
@@ -38,6 +40,7 @@ impl Cluster {
             metrics: PIDS.into_iter().zip(metrics.iter().copied()).collect(),
             keys: BTreeMap::new(),
             folder: tempfile::tempdir().unwrap(),
+            _turn: Turn::take(),
             _watchdog: Watchdog::of_this_test(),
         }
     }

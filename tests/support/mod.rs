@@ -16,6 +16,7 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod skips;
+pub mod turns;
 pub mod waits;
 
 use raft_cluster::{
