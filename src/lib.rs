@@ -215,6 +215,7 @@
 //!
 //! Linux and macOS. On Windows it does not build, and says so.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
     // An I/O thread that panics takes a server down: what can fail says so in its type.
     clippy::unwrap_used,
