@@ -5,9 +5,11 @@ use raft_cluster::{Idle, libzmq};
 use super::absent::OneAbsent;
 use super::batched::Batched;
 use super::channels::Channels;
-use super::measure::{Chapter, Clock, Contestant, Figure, Row, Run, Unit};
+use super::leader::{self, OutboxEach};
+use super::measure::{Chapter, Clock, Contestant, Figure, Row, Run, Unit, rounded};
 use super::rates::{self, Pace, Sender};
 use super::{footprint, latency};
+use crate::pattern;
 use crate::support::library::{Library, WithIdle, WithKeys};
 use crate::support::raw::Raw;
 use crate::support::traffic::flood;
@@ -49,6 +51,9 @@ const NUMBER: &[Figure] = &[Figure { name: "", unit: Unit::Number }];
 pub const RATES: [u32; 5] = [1_000, 5_000, 20_000, 100_000, 200_000];
 const RATES_TO_FOUR: [u32; 3] = [1_000, 5_000, 20_000];
 
+/// How many entries a second a leader sends to each of its followers.
+const ENTRIES: [u32; 2] = [pattern::RATE, 10_000];
+
 /// How runs are measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -71,6 +76,7 @@ pub fn all(effort: Effort) -> Vec<Row> {
     }
     let to_four = |rate| Pace { rate, sender: Sender::Sleeps, peers: 4 };
     rows.extend(RATES_TO_FOUR.map(|rate| at_rate(to_four(rate), effort.seconds)));
+    rows.extend(ENTRIES.map(|rate| with_leader(rate, effort.seconds)));
     rows.extend(footprints(effort.seconds));
     rows
 }
@@ -177,6 +183,25 @@ fn round_trips(seconds: f64) -> [Row; 3] {
     ]
 }
 
+/// A second has few heartbeats: these rows last longer than others.
+fn with_leader(rate: u32, seconds: f64) -> Row {
+    let seconds = 5.0 * seconds;
+    let raw = Box::new(move || leader::measure(&Raw::Dealers, rate, seconds));
+    let with = |idle| Box::new(move || leader::measure(&OutboxEach(idle), rate, seconds));
+    Row {
+        chapter: Chapter::Rates,
+        name: format!("leader, {rate} entries/s"),
+        figures: leader::FIGURES,
+        at: rate as usize,
+        library: with(Idle::Adaptive),
+        others: vec![
+            against(RAW, raw),
+            against("Idle::Sleep", with(Idle::Sleep)),
+            against("Idle::Spin", with(Idle::Spin)),
+        ],
+    }
+}
+
 fn at_rate(pace: Pace, seconds: f64) -> Row {
     let raw = Box::new(move || rates::measure(&Raw::Dealers, pace, seconds));
     let with = |idle| Box::new(move || rates::measure(&WithIdle(idle), pace, seconds));
@@ -250,15 +275,6 @@ const EACH_BYTE: f64 = 0.7e-9;
 fn messages_in(layout: &Layout, seconds: f64) -> u64 {
     let delivery = EACH_DELIVERY + EACH_BYTE * layout.size as f64;
     rounded(seconds / delivery / layout.deliveries() as f64)
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count of messages, which is what rounding is for"
-)]
-fn rounded(count: f64) -> u64 {
-    count.ceil() as u64
 }
 
 /// A size with its unit.
