@@ -20,6 +20,7 @@ mod compare {
     pub mod rates;
     pub mod rows;
     pub mod table;
+    pub mod tcp;
 }
 #[path = "leader/pattern.rs"]
 mod pattern;

@@ -5,13 +5,15 @@ use raft_cluster::{Idle, libzmq};
 use super::absent::OneAbsent;
 use super::batched::Batched;
 use super::channels::Channels;
+use super::footprint;
+use super::latency::{self, PING};
 use super::leader::{self, OutboxEach};
 use super::measure::{Chapter, Clock, Contestant, Figure, Row, Run, Unit, rounded};
 use super::rates::{self, Pace, Sender};
-use super::{footprint, latency};
+use super::tcp::{Blocking, Channelled};
 use crate::pattern;
 use crate::support::library::{Library, WithIdle, WithKeys};
-use crate::support::raw::Raw;
+use crate::support::raw::{Pair, Raw};
 use crate::support::traffic::flood;
 use crate::support::{Contender, Layout, Result};
 
@@ -20,6 +22,10 @@ pub const RAW: &str = "raw libzmq";
 
 /// Channels and batches over libzmq, and nothing else: what the guarantees cost.
 const BATCHED: &str = "batched, no guarantees";
+
+/// Blocking sockets of TCP and nothing else, and the round trip that is held against them.
+pub const TCP: &str = "blocking TCP";
+pub const AT_REST: &str = "round trip of 64 B at rest, Idle::Spin";
 
 /// What the API itself costs.
 const CHANNELS: &str = "its channels alone, no network";
@@ -77,6 +83,7 @@ pub fn all(effort: Effort) -> Vec<Row> {
     let to_four = |rate| Pace { rate, sender: Sender::Sleeps, peers: 4 };
     rows.extend(RATES_TO_FOUR.map(|rate| at_rate(to_four(rate), effort.seconds)));
     rows.extend(ENTRIES.map(|rate| with_leader(rate, effort.seconds)));
+    rows.push(at_rest(effort.seconds));
     rows.extend(footprints(effort.seconds));
     rows
 }
@@ -155,32 +162,52 @@ fn with_keys(size: usize, effort: Effort) -> Row {
     }
 }
 
-fn round_trips(seconds: f64) -> [Row; 3] {
-    const EACH: f64 = 80e-6;
-    let count = rounded(seconds / EACH);
+fn round_trips(seconds: f64) -> [Row; 2] {
     let streamed = rounded(seconds / EACH_DELIVERY);
-    let row = |name: &str, library, others| Row {
+    let row = |name: &str, figures, library, others| Row {
         chapter: Chapter::Latency,
         name: name.into(),
-        figures: SECONDS,
+        figures,
         at: 0,
         library,
         others,
     };
-    let idle = |name, hundredths| {
-        let raw = run(move || latency::raw(count, hundredths));
-        let others = vec![against("raw DEALER to DEALER", raw)];
-        row(name, run(move || latency::library(count, hundredths)), others)
-    };
+    let idle: Run = Box::new(move || latency::of(&Library, PING, seconds));
+    let raw = Box::new(move || Ok(latency::between(Pair::connect(PING)?, PING, seconds)));
+    let beside = run(move || latency::beside_a_stream(streamed));
     [
-        idle("round trip of 8 B, median", 50),
-        idle("round trip of 8 B, 99th percentile", 99),
         row(
-            "round trip of 8 B beside a 64 B stream, median",
-            run(move || latency::beside_a_stream(streamed)),
-            Vec::new(),
+            "round trip of 8 B",
+            latency::FIGURES,
+            idle,
+            vec![against("raw DEALER to DEALER", raw)],
         ),
+        row("round trip of 8 B beside a 64 B stream, median", SECONDS, beside, Vec::new()),
     ]
+}
+
+/// A round trip while nothing else goes on: who spins is held against TCP, which is as quick as it
+/// gets, and against what else there is to choose.
+fn at_rest(seconds: f64) -> Row {
+    const SIZE: usize = rates::SIZE;
+    let with = |idle| Box::new(move || latency::of(&WithIdle(idle), SIZE, seconds));
+    let tcp = move || Ok(latency::between(Blocking::connect(SIZE)?, SIZE, seconds));
+    let channelled = move || Ok(latency::between(Channelled::connect(SIZE)?, SIZE, seconds));
+    let raw = move || Ok(latency::between(Pair::connect(SIZE)?, SIZE, seconds));
+    Row {
+        chapter: Chapter::Rates,
+        name: AT_REST.into(),
+        figures: latency::FIGURES,
+        at: 0,
+        library: with(Idle::Spin),
+        others: vec![
+            against(TCP, Box::new(tcp)),
+            against("blocking TCP + channels", Box::new(channelled)),
+            against(RAW, Box::new(raw)),
+            against("Idle::Adaptive", with(Idle::Adaptive)),
+            against("Idle::Sleep", with(Idle::Sleep)),
+        ],
+    }
 }
 
 /// A second has few heartbeats: these rows last longer than others.
