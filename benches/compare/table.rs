@@ -82,7 +82,7 @@ fn write_bound(out: &mut impl Write, outcomes: &[Outcome]) -> io::Result<()> {
     };
     writeln!(
         out,
-        "\n{AT_REST}: {:.2} times {TCP}, on {cores} cores. The bound is {BOUND} times, on \
+        "\n{AT_REST}: {:.2} times {TCP} (cores: {cores}). The bound is {BOUND} times, on \
          {BOUND_CORES} cores or more: {verdict}.",
         tcp.ratio
     )
