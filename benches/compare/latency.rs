@@ -26,8 +26,8 @@ const STREAMED: usize = 64;
 /// The ping after which no more come.
 const LAST: i64 = -1;
 
-/// Round trips that do not count, for the first ones find everybody asleep. They tell how many there
-/// are to be.
+/// Round trips that do not count, for the first ones find everybody asleep. They tell how many
+/// there are to be.
 const WARM_UP: u64 = 200;
 
 /// The [`FIGURES`] of a contender, of as many round trips as it makes in that time.

@@ -10,8 +10,8 @@ use super::rows::{AT_REST, RAW, TCP};
 /// How wide the column of the rows' names is.
 const NAME: usize = 54;
 
-/// How many times as long as over blocking TCP a round trip may take at rest, where each of the four
-/// threads that spin has a core.
+/// How many times as long as over blocking TCP a round trip may take at rest, where each of the
+/// four threads that spin has a core.
 const BOUND: f64 = 1.5;
 const BOUND_CORES: usize = 4;
 
