@@ -14,12 +14,16 @@ mod compare {
     pub mod channels;
     pub mod footprint;
     pub mod latency;
+    pub mod leader;
     pub mod measure;
     pub mod picture;
     pub mod rates;
     pub mod rows;
     pub mod table;
+    pub mod tcp;
 }
+#[path = "leader/pattern.rs"]
+mod pattern;
 mod support;
 
 use std::io::{self, Write};

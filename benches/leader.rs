@@ -17,6 +17,7 @@ fn main() {
 mod leader {
     pub mod cluster;
     pub mod follower;
+    pub mod pattern;
     pub mod rows;
     pub mod speed;
     pub mod table;

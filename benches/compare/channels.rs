@@ -13,7 +13,7 @@ use crossbeam_channel::bounded;
 use crate::support::{Contender, Layout, Receipt, Receive, Result, Station, Stations, Transmit};
 
 /// The library's own default.
-const CAPACITY: usize = 4_096;
+pub const CAPACITY: usize = 4_096;
 
 /// Outboxes and inboxes in one process.
 #[derive(Clone, Copy, Debug)]

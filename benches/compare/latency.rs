@@ -5,14 +5,20 @@ use std::time::{Duration, Instant};
 
 use raft_cluster::{Envelope, Pid};
 
-use super::measure::percentile;
+use super::measure::{Figure, Unit, percentile, rounded};
+use super::rates::MEDIAN;
 use crate::support::library::{Library, Outgoing};
-use crate::support::raw::Pair;
 use crate::support::traffic::{or_give_up, round_trips};
-use crate::support::{Contender, Result, StationOf};
+use crate::support::{Contender, Receive, Result, StationOf, Transmit};
+
+/// What a run tells of the round trips while nothing else is going on.
+pub const FIGURES: &[Figure] = &[
+    Figure { name: MEDIAN, unit: Unit::Seconds },
+    Figure { name: "99th percentile", unit: Unit::Seconds },
+];
 
 /// The size of a message that goes there and back, in bytes.
-const PING: usize = 8;
+pub const PING: usize = 8;
 
 /// The size of those that stream past it in one direction.
 const STREAMED: usize = 64;
@@ -20,23 +26,33 @@ const STREAMED: usize = 64;
 /// The ping after which no more come.
 const LAST: i64 = -1;
 
-/// Round trips that are not timed, for the first ones find everybody asleep.
+/// Round trips that do not count, for the first ones find everybody asleep. They tell how many
+/// there are to be.
 const WARM_UP: u64 = 200;
 
-/// The round trip, in seconds, that so many hundredths of `count` do not exceed, with the library.
-pub fn library(count: u64, hundredths: usize) -> Result<f64> {
-    let [mut near, mut far] = Library.connect_two(PING)?;
-    round_trips(&mut near, &mut far, PING, WARM_UP);
-    let took = round_trips(&mut near, &mut far, PING, count);
-    Library.disconnect(vec![near, far])?;
-    Ok(seconds(&took, hundredths))
+/// The [`FIGURES`] of a contender, of as many round trips as it makes in that time.
+pub fn of(contender: &impl Contender, size: usize, seconds: f64) -> Result<Vec<f64>> {
+    let [mut near, mut far] = contender.connect_two(size)?;
+    let figures = figures(&mut near, &mut far, size, seconds);
+    contender.disconnect(vec![near, far])?;
+    Ok(figures)
 }
 
-/// The same with two raw DEALERs.
-pub fn raw(count: u64, hundredths: usize) -> Result<f64> {
-    let (mut near, mut far) = Pair::connect(PING)?;
-    round_trips(&mut near, &mut far, PING, WARM_UP);
-    Ok(seconds(&round_trips(&mut near, &mut far, PING, count), hundredths))
+/// The same between two ends that are connected.
+pub fn between<E: Transmit + Receive>(ends: (E, E), size: usize, seconds: f64) -> Vec<f64> {
+    let (mut near, mut far) = ends;
+    figures(&mut near, &mut far, size, seconds)
+}
+
+fn figures(
+    near: &mut (impl Transmit + Receive),
+    far: &mut (impl Transmit + Receive),
+    size: usize,
+    seconds: f64,
+) -> Vec<f64> {
+    let each = hundredth(&round_trips(near, far, size, WARM_UP), 50);
+    let took = round_trips(near, far, size, rounded(seconds / each));
+    vec![hundredth(&took, 50), hundredth(&took, 99)]
 }
 
 /// The median of the round trips that fit in while `count` other messages stream over the same
@@ -50,7 +66,7 @@ pub fn beside_a_stream(count: u64) -> Result<f64> {
         or_give_up(ping_while(&near, || !stream.is_finished()))
     });
     Library.disconnect(vec![near, far])?;
-    Ok(seconds(&took, 50))
+    Ok(hundredth(&took, 50))
 }
 
 fn stream(from: &Outgoing, count: i64) -> Result<()> {
@@ -88,7 +104,8 @@ fn echo_pings(far: &StationOf<Library>, count: i64) -> Result<()> {
     if next == count { Ok(()) } else { Err(format!("{next} of {count} messages came").into()) }
 }
 
-fn seconds(took: &[Duration], hundredths: usize) -> f64 {
+/// The time, in seconds, that so many hundredths do not exceed.
+fn hundredth(took: &[Duration], hundredths: usize) -> f64 {
     let mut seconds: Vec<_> = took.iter().map(Duration::as_secs_f64).collect();
     percentile(&mut seconds, hundredths)
 }

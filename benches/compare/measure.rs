@@ -208,6 +208,16 @@ impl Samples {
     }
 }
 
+/// So many messages, of which the last may be a part of one.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count of messages, which is what rounding is for"
+)]
+pub fn rounded(count: f64) -> u64 {
+    count.ceil() as u64
+}
+
 /// The figure that so many of a hundred do not exceed: 50 is the median. NaN if there are none.
 pub fn percentile(figures: &mut [f64], hundredths: usize) -> f64 {
     figures.sort_by(f64::total_cmp);

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
 
-use super::measure::{Figure, Unit, processor_seconds};
+use super::measure::{Figure, Unit, processor_seconds, rounded};
 use crate::support::traffic::or_give_up;
 use crate::support::{Contender, Layout, Receipt, Receive, Result, Stations, Transmit};
 
@@ -17,20 +17,23 @@ use crate::support::{Contender, Layout, Receipt, Receive, Result, Stations, Tran
 pub const WORKED: &str = "processor time each";
 pub const MEDIAN: &str = "median";
 
+/// One more, which the leader's rows have, too.
+pub const SWITCHES: &str = "context switches each";
+
 /// What a run tells.
 pub const FIGURES: &[Figure] = &[
     Figure { name: WORKED, unit: Unit::Seconds },
     Figure { name: MEDIAN, unit: Unit::Seconds },
     Figure { name: "99th percentile", unit: Unit::Seconds },
     Figure { name: "99.9th percentile", unit: Unit::Seconds },
-    Figure { name: "context switches each", unit: Unit::Number },
+    Figure { name: SWITCHES, unit: Unit::Number },
 ];
 
 /// The size of the messages, in bytes.
-const SIZE: usize = 64;
+pub const SIZE: usize = 64;
 
 /// How many seconds of round trips are not counted, for the first ones find everybody asleep.
-const WARM_UP: f64 = 0.2;
+pub const WARM_UP: f64 = 0.2;
 
 /// When the first server sends to the others, which send back what they get.
 #[derive(Clone, Copy, Debug)]
@@ -69,22 +72,50 @@ pub fn measure<C: Contender>(contender: &C, pace: Pace, seconds: f64) -> Result<
     let servers = pace.peers + 1;
     let mut stations = contender.connect(&Layout { servers, senders: servers, size: SIZE })?;
     let mut next = 0;
-    go::<C>(&mut stations, pace, &mut next, messages(pace, WARM_UP))?;
-    let count = messages(pace, seconds);
-    let before = (processor_seconds()?, context_switches()?);
+    go::<C>(&mut stations, pace, &mut next, messages(pace.rate, WARM_UP))?;
+    let meter = Meter::start()?;
+    let count = messages(pace.rate, seconds);
     let Trips { times, spun } = go::<C>(&mut stations, pace, &mut next, count)?;
-    let worked = processor_seconds()? - before.0 - spun.as_secs_f64();
-    let switches = context_switches()? - before.1;
+    let [worked, switches] = meter.for_each(times.len(), spun)?;
     contender.disconnect(stations)?;
-    let percentile = |part| Duration::from_nanos(times.value_at_quantile(part)).as_secs_f64();
-    let trips = times.len() as f64;
-    Ok(vec![
-        worked / trips,
-        percentile(0.5),
-        percentile(0.99),
-        percentile(0.999),
-        switches as f64 / trips,
-    ])
+    let [median, hundredth, thousandth] = percentiles(&times);
+    Ok(vec![worked, median, hundredth, thousandth, switches])
+}
+
+/// What this process takes of the processors from some time on.
+pub struct Meter {
+    /// In seconds.
+    worked: f64,
+    switches: i64,
+}
+
+impl Meter {
+    pub fn start() -> Result<Self> {
+        Ok(Self { worked: processor_seconds()?, switches: context_switches()? })
+    }
+
+    /// How many seconds all threads have worked since then, and how many context switches there
+    /// were, for each of so many. What was `spun` does not count.
+    pub fn for_each(&self, count: u64, spun: Duration) -> Result<[f64; 2]> {
+        let worked = processor_seconds()? - self.worked - spun.as_secs_f64();
+        let switches = context_switches()? - self.switches;
+        Ok([worked, switches as f64].map(|figure| figure / count as f64))
+    }
+}
+
+/// An empty one of times, in nanoseconds.
+pub fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1_000, 60_000_000_000, 3)?)
+}
+
+/// Takes note of the time that has passed since something was due.
+pub fn record_since(due: Instant, times: &mut Histogram<u64>) {
+    times.saturating_record(as_nanos(due.elapsed()));
+}
+
+/// The median, and what 99 of a hundred and 999 of a thousand do not exceed, in seconds.
+pub fn percentiles(times: &Histogram<u64>) -> [f64; 3] {
+    [0.5, 0.99, 0.999].map(|part| Duration::from_nanos(times.value_at_quantile(part)).as_secs_f64())
 }
 
 /// What came of some round trips.
@@ -126,13 +157,13 @@ fn go<C: Contender>(
             }
             spun
         });
-        let mut times = Histogram::new_with_bounds(1_000, 60_000_000_000, 3)?;
+        let mut times = histogram()?;
         for _ in 0..count * pace.peers as u64 {
             let Receipt { number, length, .. } = or_give_up(near.receiver.receive());
             if length != SIZE || number < first {
                 return Err("something else came back".into());
             }
-            times.saturating_record(as_nanos(due(number).elapsed()));
+            record_since(due(number), &mut times);
         }
         let spun = sender.join().map_err(|_| "the sender has panicked")?;
         Ok(Trips { times, spun })
@@ -143,7 +174,7 @@ impl Sender {
     /// Waits, and tells how long it worked meanwhile.
     fn wait_until(self, due: Instant) -> Result<Duration> {
         if self == Self::Sleeps {
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            sleep_until(due);
             return Ok(Duration::ZERO);
         }
         let worked = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from);
@@ -155,17 +186,16 @@ impl Sender {
     }
 }
 
-/// How many messages are sent in that time.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count of messages, which is what rounding is for"
-)]
-fn messages(pace: Pace, seconds: f64) -> u64 {
-    (f64::from(pace.rate) * seconds).ceil() as u64
+pub fn sleep_until(due: Instant) {
+    thread::sleep(due.saturating_duration_since(Instant::now()));
 }
 
-fn as_nanos(duration: Duration) -> u64 {
+/// How many messages are sent in that time, at so many a second.
+pub fn messages(rate: u32, seconds: f64) -> u64 {
+    rounded(f64::from(rate) * seconds)
+}
+
+pub fn as_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

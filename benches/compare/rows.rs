@@ -5,11 +5,15 @@ use raft_cluster::{Idle, libzmq};
 use super::absent::OneAbsent;
 use super::batched::Batched;
 use super::channels::Channels;
-use super::measure::{Chapter, Clock, Contestant, Figure, Row, Run, Unit};
+use super::footprint;
+use super::latency::{self, PING};
+use super::leader::{self, OutboxEach};
+use super::measure::{Chapter, Clock, Contestant, Figure, Row, Run, Unit, rounded};
 use super::rates::{self, Pace, Sender};
-use super::{footprint, latency};
+use super::tcp::{Blocking, Channelled};
+use crate::pattern;
 use crate::support::library::{Library, WithIdle, WithKeys};
-use crate::support::raw::Raw;
+use crate::support::raw::{Pair, Raw};
 use crate::support::traffic::flood;
 use crate::support::{Contender, Layout, Result};
 
@@ -18,6 +22,10 @@ pub const RAW: &str = "raw libzmq";
 
 /// Channels and batches over libzmq, and nothing else: what the guarantees cost.
 const BATCHED: &str = "batched, no guarantees";
+
+/// Blocking sockets of TCP and nothing else, and the round trip that is held against them.
+pub const TCP: &str = "blocking TCP";
+pub const AT_REST: &str = "round trip of 64 B at rest, Idle::Spin";
 
 /// What the API itself costs.
 const CHANNELS: &str = "its channels alone, no network";
@@ -49,6 +57,9 @@ const NUMBER: &[Figure] = &[Figure { name: "", unit: Unit::Number }];
 pub const RATES: [u32; 5] = [1_000, 5_000, 20_000, 100_000, 200_000];
 const RATES_TO_FOUR: [u32; 3] = [1_000, 5_000, 20_000];
 
+/// How many entries a second a leader sends to each of its followers.
+const ENTRIES: [u32; 2] = [pattern::RATE, 10_000];
+
 /// How runs are measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -71,6 +82,8 @@ pub fn all(effort: Effort) -> Vec<Row> {
     }
     let to_four = |rate| Pace { rate, sender: Sender::Sleeps, peers: 4 };
     rows.extend(RATES_TO_FOUR.map(|rate| at_rate(to_four(rate), effort.seconds)));
+    rows.extend(ENTRIES.map(|rate| with_leader(rate, effort.seconds)));
+    rows.push(at_rest(effort.seconds));
     rows.extend(footprints(effort.seconds));
     rows
 }
@@ -149,32 +162,71 @@ fn with_keys(size: usize, effort: Effort) -> Row {
     }
 }
 
-fn round_trips(seconds: f64) -> [Row; 3] {
-    const EACH: f64 = 80e-6;
-    let count = rounded(seconds / EACH);
+fn round_trips(seconds: f64) -> [Row; 2] {
     let streamed = rounded(seconds / EACH_DELIVERY);
-    let row = |name: &str, library, others| Row {
+    let row = |name: &str, figures, library, others| Row {
         chapter: Chapter::Latency,
         name: name.into(),
-        figures: SECONDS,
+        figures,
         at: 0,
         library,
         others,
     };
-    let idle = |name, hundredths| {
-        let raw = run(move || latency::raw(count, hundredths));
-        let others = vec![against("raw DEALER to DEALER", raw)];
-        row(name, run(move || latency::library(count, hundredths)), others)
-    };
+    let idle: Run = Box::new(move || latency::of(&Library, PING, seconds));
+    let raw = Box::new(move || Ok(latency::between(Pair::connect(PING)?, PING, seconds)));
+    let beside = run(move || latency::beside_a_stream(streamed));
     [
-        idle("round trip of 8 B, median", 50),
-        idle("round trip of 8 B, 99th percentile", 99),
         row(
-            "round trip of 8 B beside a 64 B stream, median",
-            run(move || latency::beside_a_stream(streamed)),
-            Vec::new(),
+            "round trip of 8 B",
+            latency::FIGURES,
+            idle,
+            vec![against("raw DEALER to DEALER", raw)],
         ),
+        row("round trip of 8 B beside a 64 B stream, median", SECONDS, beside, Vec::new()),
     ]
+}
+
+/// A round trip while nothing else goes on: who spins is held against TCP, which is as quick as it
+/// gets, and against what else there is to choose.
+fn at_rest(seconds: f64) -> Row {
+    const SIZE: usize = rates::SIZE;
+    let with = |idle| Box::new(move || latency::of(&WithIdle(idle), SIZE, seconds));
+    let tcp = move || Ok(latency::between(Blocking::connect(SIZE)?, SIZE, seconds));
+    let channelled = move || Ok(latency::between(Channelled::connect(SIZE)?, SIZE, seconds));
+    let raw = move || Ok(latency::between(Pair::connect(SIZE)?, SIZE, seconds));
+    Row {
+        chapter: Chapter::Rates,
+        name: AT_REST.into(),
+        figures: latency::FIGURES,
+        at: 0,
+        library: with(Idle::Spin),
+        others: vec![
+            against(TCP, Box::new(tcp)),
+            against("blocking TCP + channels", Box::new(channelled)),
+            against(RAW, Box::new(raw)),
+            against("Idle::Adaptive", with(Idle::Adaptive)),
+            against("Idle::Sleep", with(Idle::Sleep)),
+        ],
+    }
+}
+
+/// A second has few heartbeats: these rows last longer than others.
+fn with_leader(rate: u32, seconds: f64) -> Row {
+    let seconds = 5.0 * seconds;
+    let raw = Box::new(move || leader::measure(&Raw::Dealers, rate, seconds));
+    let with = |idle| Box::new(move || leader::measure(&OutboxEach(idle), rate, seconds));
+    Row {
+        chapter: Chapter::Rates,
+        name: format!("leader, {rate} entries/s"),
+        figures: leader::FIGURES,
+        at: rate as usize,
+        library: with(Idle::Adaptive),
+        others: vec![
+            against(RAW, raw),
+            against("Idle::Sleep", with(Idle::Sleep)),
+            against("Idle::Spin", with(Idle::Spin)),
+        ],
+    }
 }
 
 fn at_rate(pace: Pace, seconds: f64) -> Row {
@@ -250,15 +302,6 @@ const EACH_BYTE: f64 = 0.7e-9;
 fn messages_in(layout: &Layout, seconds: f64) -> u64 {
     let delivery = EACH_DELIVERY + EACH_BYTE * layout.size as f64;
     rounded(seconds / delivery / layout.deliveries() as f64)
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count of messages, which is what rounding is for"
-)]
-fn rounded(count: f64) -> u64 {
-    count.ceil() as u64
 }
 
 /// A size with its unit.

@@ -11,7 +11,8 @@ use raft_cluster::{Envelope, Mailbox, Pid, Sender, Server};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
-use super::traffic::{ENTRY, LEADER, PING, SNAPSHOT_PART};
+use super::pattern::ENTRY;
+use super::traffic::{LEADER, PING, SNAPSHOT_PART};
 
 /// How a follower reads that reads slowly: one message at a time, about a tenth of what comes.
 const SLOW: Duration = Duration::from_millis(6);

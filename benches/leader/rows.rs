@@ -10,7 +10,8 @@ use raft_cluster::{Event, Receiver};
 use super::Result;
 use super::cluster::{Cluster, Line};
 use super::follower::{Follower, Notes, Order};
-use super::traffic::{ENTRY, FAULTY, HEALTHY, send_entries, send_heartbeats, send_snapshot};
+use super::pattern::ENTRY;
+use super::traffic::{FAULTY, HEALTHY, send_entries, send_heartbeats, send_snapshot};
 
 /// How long all is well before it counts.
 const WARM_UP: Duration = Duration::from_secs(1);

@@ -9,7 +9,8 @@ use crossbeam_channel::after;
 use super::Result;
 use super::cluster::{Cluster, Line};
 use super::follower::Order;
-use super::traffic::{ENTRY, FAULTY, HEALTHY, PING, flood, flood_in_turns};
+use super::pattern::ENTRY;
+use super::traffic::{FAULTY, HEALTHY, PING, flood, flood_in_turns};
 use raft_cluster::{Envelope, Event};
 
 /// How often each of two that are compared has its turn.

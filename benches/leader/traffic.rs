@@ -5,15 +5,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::tick;
 use raft_cluster::{Bytes, Envelope, Pid, Sender};
 
+use super::pattern::{ENTRY, HEARTBEAT, HEARTBEAT_SIZE, RATE};
+
 pub const LEADER: Pid = Pid::new(1);
 pub const HEALTHY: Pid = Pid::new(2);
 pub const FAULTY: Pid = Pid::new(3);
-
-/// How often the leader gives a sign of life.
-const HEARTBEAT: Duration = Duration::from_millis(50);
-
-/// How many entries a follower is sent per second.
-const RATE: f64 = 1_600.0;
 
 /// How often the leader looks whether the next entries are due, and for how long it makes up.
 const PACE: Duration = Duration::from_millis(5);
@@ -21,13 +17,13 @@ const MAKES_UP: Duration = Duration::from_millis(100);
 
 /// Lengths of messages, in bytes, by which followers know what they are.
 pub const PING: usize = 8;
-pub const ENTRY: usize = 4_096;
 pub const SNAPSHOT_PART: usize = 50_000_000;
 pub const SNAPSHOT_PARTS: usize = 2;
 
-/// Has its say every 50 ms, until the server ends.
+/// Gives its signs of life, until the server ends.
 pub fn send_heartbeats(outbox: &Sender<Envelope>) {
-    let heartbeat = || Envelope::broadcast("a heartbeat").or_return();
+    let message = Bytes::from(vec![7; HEARTBEAT_SIZE]);
+    let heartbeat = || Envelope::broadcast(message.clone()).or_return();
     for _ in tick(HEARTBEAT) {
         if outbox.send(heartbeat()).is_err() {
             return;
@@ -38,12 +34,13 @@ pub fn send_heartbeats(outbox: &Sender<Envelope>) {
 /// Sends entries to these, at the rate at which they come about, until the server ends.
 pub fn send_entries(outbox: &Sender<Envelope>, to: &[Pid], or_return: bool) {
     let entry = Bytes::from(vec![7; ENTRY]);
+    let rate = f64::from(RATE);
     let began = Instant::now();
     let mut sent = 0;
     for _ in tick(PACE) {
-        let due = (began.elapsed().as_secs_f64() * RATE) as u64;
+        let due = (began.elapsed().as_secs_f64() * rate) as u64;
         // Whoever was held up for longer does not send all at once what is due.
-        sent = sent.max(due.saturating_sub((MAKES_UP.as_secs_f64() * RATE) as u64));
+        sent = sent.max(due.saturating_sub((MAKES_UP.as_secs_f64() * rate) as u64));
         for _ in sent..due {
             for pid in to {
                 let envelope = Envelope::to(*pid, entry.clone());

@@ -92,17 +92,28 @@ impl Contender for WithKeys {
 
 impl Transmit for Outgoing {
     fn transmit(&mut self, number: u64) -> Result<()> {
-        self.transmit_to(self.recipient, number)
+        self.put(self.recipient, self.message.clone(), number)
     }
 
     fn transmit_to_first(&mut self, number: u64) -> Result<()> {
-        self.transmit_to(Recipient::Peer(Pid::new(1)), number)
+        self.put(Recipient::Peer(Pid::new(1)), self.message.clone(), number)
     }
 }
 
 impl Outgoing {
-    fn transmit_to(&self, recipient: Recipient, number: u64) -> Result<()> {
-        let mut envelope = Envelope::broadcast(self.message.clone());
+    /// An outbox for this peer alone, for the same message.
+    pub fn outbox_to(&self, server: &Server, peer: Pid) -> Option<Self> {
+        let (outbox, message) = (server.outbox_to(peer)?, self.message.clone());
+        Some(Self { outbox, recipient: Recipient::Peer(peer), message })
+    }
+
+    /// Sends so many bytes of the message.
+    pub fn transmit_part(&self, number: u64, bytes: usize) -> Result<()> {
+        self.put(self.recipient, self.message.slice(..bytes), number)
+    }
+
+    fn put(&self, recipient: Recipient, message: Bytes, number: u64) -> Result<()> {
+        let mut envelope = Envelope::broadcast(message);
         envelope.to = recipient;
         Ok(self.outbox.send(envelope.with_id(i64::try_from(number)?))?)
     }

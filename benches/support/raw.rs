@@ -124,13 +124,20 @@ fn connect(
     Ok(socket)
 }
 
-impl Transmit for Outlets {
-    fn transmit(&mut self, number: u64) -> Result<()> {
+impl Outlets {
+    /// Sends so many bytes of the message to all peers.
+    pub fn transmit_part(&mut self, number: u64, bytes: usize) -> Result<()> {
         stamp(&mut self.message, self.place, number);
         for socket in &self.sockets {
-            socket.send(&self.message[..], 0)?;
+            socket.send(&self.message[..bytes], 0)?;
         }
         Ok(())
+    }
+}
+
+impl Transmit for Outlets {
+    fn transmit(&mut self, number: u64) -> Result<()> {
+        self.transmit_part(number, self.message.len())
     }
 
     fn transmit_to_first(&mut self, number: u64) -> Result<()> {
@@ -184,12 +191,13 @@ impl Receive for Pair {
 }
 
 /// Writes into the message who sends it and which one it is.
-fn stamp(message: &mut [u8], place: usize, number: u64) {
+pub fn stamp(message: &mut [u8], place: usize, number: u64) {
     let stamp = (place as u64) << NUMBER_BITS | number;
     message[..8].copy_from_slice(&stamp.to_le_bytes());
 }
 
-fn read(message: &[u8]) -> Result<Receipt> {
+/// What the stamp says, and the length.
+pub fn read(message: &[u8]) -> Result<Receipt> {
     let stamp = message.first_chunk().ok_or("a message is too short for its stamp")?;
     let stamp = u64::from_le_bytes(*stamp);
     let from = usize::try_from(stamp >> NUMBER_BITS)?;

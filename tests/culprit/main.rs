@@ -12,7 +12,6 @@
 #![cfg(target_os = "linux")]
 
 mod cluster;
-mod quota;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
@@ -23,12 +22,12 @@ use std::net::SocketAddr;
 use nix::sys::signal::Signal;
 
 use cluster::{Cluster, PIDS, list};
-use quota::Quota;
 use server::Order;
 use support::dns::in_network_with_dns;
 use support::keys::can_use_keys;
 use support::prometheus::can_run;
 use support::proxy::{BOTH, Campaign, Mode, Proxy};
+use support::quota::{PERIOD, Quota};
 use support::skips::skip;
 use watch::{Diagnosis, Watch};
 
@@ -136,7 +135,8 @@ fn a_wrong_key_is_found() {
 
 #[test]
 fn a_processor_quota_is_found() {
-    let quota = match Quota::new() {
+    // A hundredth of a processor.
+    let quota = match Quota::new(PERIOD / 100) {
         Ok(quota) => quota,
         Err(reason) => return skip(reason, EXPECT_ROOT),
     };

@@ -1,12 +1,11 @@
 //! A server in a process of its own, which talks all the time and serves what it counts: the test
 //! program again, told to run [`play`] alone.
 
-use std::env;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio, exit};
+use std::process::{Child, ChildStdin, Stdio, exit};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use raft_cluster::prometheus::prometheus_client::registry::Registry;
 use raft_cluster::{Envelope, Mailbox, Pid, SecretKey, Server};
 use serde::{Deserialize, Serialize};
 
+use crate::support::process::{own_role, program_with};
 use crate::support::{BOUND, within};
 
 /// What the process is told at its start.
@@ -42,8 +42,6 @@ pub enum Order {
     Flood(u32),
 }
 
-const ROLE: &str = "RAFT_CLUSTER_CULPRIT_ROLE";
-
 /// How often each server says something to all others, and how much.
 const PERIOD: Duration = Duration::from_millis(20);
 const MESSAGE: usize = 1_000;
@@ -58,17 +56,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the process. The test program must have an ignored test named `a_server_of_its_own`
-    /// that calls [`play`].
+    /// Starts the process, whose part the test program takes by [`play`].
     pub fn start(role: &Role) -> Self {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "a_server_of_its_own", "--ignored", "--nocapture"])
-            .env(ROLE, serde_json::to_string(role).unwrap())
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut program = program_with(role);
+        let mut child = program.process_group(0).stdout(Stdio::null()).spawn().unwrap();
         let orders = child.stdin.take().unwrap();
         Self { child, orders }
     }
@@ -101,8 +92,7 @@ impl Drop for Process {
 
 /// Is the server that the environment says, if any.
 pub fn play() {
-    let Ok(role) = env::var(ROLE) else { return };
-    let role: Role = serde_json::from_str(&role).unwrap();
+    let Some(role) = own_role::<Role>() else { return };
     let orders = read_orders();
     let config = role.config.parse().unwrap();
     let mut builder = Server::builder(&config, Pid::new(role.pid))

@@ -15,6 +15,8 @@ mod pipe;
 pub mod process;
 pub mod prometheus;
 pub mod proxy;
+#[cfg(target_os = "linux")]
+pub mod quota;
 pub mod skips;
 pub mod turns;
 pub mod waits;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use raft_cluster::{Envelope, Event, Mailbox, Pid, Recipient, Server};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{BOUND, within};
@@ -49,17 +50,9 @@ const ROLE: &str = "RAFT_CLUSTER_TEST_ROLE";
 pub struct Process(Child);
 
 impl Process {
-    /// Starts the process. The test program must have an ignored test named `a_server_of_its_own`
-    /// that calls [`play`].
+    /// Starts the process, whose part the test program takes by [`play`].
     pub fn start(role: &Role) -> Self {
-        let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "a_server_of_its_own", "--ignored", "--nocapture"])
-            .env(ROLE, serde_json::to_string(role).unwrap())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
+        Self(program_with(role).stdout(Stdio::null()).spawn().unwrap())
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -81,15 +74,34 @@ impl Drop for Process {
     }
 }
 
-/// Is the server that the environment says, if any: broadcasts its status as fast as it can.
-pub fn play() {
-    let Ok(role) = env::var(ROLE) else { return };
-    let role: Role = serde_json::from_str(&role).unwrap();
+/// The test program again, to have this role. It must have an ignored test named
+/// `a_server_of_its_own` that asks for [`own_role`], and ends when its standard input does.
+pub fn program_with(role: &impl Serialize) -> Command {
+    let mut program = Command::new(env::current_exe().unwrap());
+    program
+        .args(["--exact", "a_server_of_its_own", "--ignored", "--nocapture"])
+        .env(ROLE, serde_json::to_string(role).unwrap())
+        .stdin(Stdio::piped());
+    program
+}
+
+/// The role of this process, if it was started with one.
+pub fn own_role<R: DeserializeOwned>() -> Option<R> {
+    Some(serde_json::from_str(&env::var(ROLE).ok()?).unwrap())
+}
+
+/// Has this process end with its parent, however that goes: nobody is left then.
+pub fn end_with_parent() {
     thread::spawn(|| {
-        // Nobody is left when the parent has gone, however it went.
         let _ = io::stdin().read(&mut [0]);
         exit(1);
     });
+}
+
+/// Is the server that the environment says, if any: broadcasts its status as fast as it can.
+pub fn play() {
+    let Some(role) = own_role::<Role>() else { return };
+    end_with_parent();
     let config = role.config.parse().unwrap();
     let (mailbox, server) = Server::builder(&config, Pid::new(role.pid))
         .idle_timeout(None)
