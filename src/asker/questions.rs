@@ -151,8 +151,14 @@ impl Questions {
         }
     }
 
+    /// An envelope comes back. If it is a question and somebody waits for the answer, that one is
+    /// told. Returns whether it was so.
+    pub(crate) fn has_told_asker(&self, peer: Pid, envelope: &Envelope, reason: Reason) -> bool {
+        envelope.is_question() && self.give_up(peer, envelope.msg_id, reason)
+    }
+
     /// A question comes back. Returns whether somebody was still waiting for its answer.
-    pub(crate) fn give_up(&self, peer: Pid, id: i64, reason: Reason) -> bool {
+    fn give_up(&self, peer: Pid, id: i64, reason: Reason) -> bool {
         let no_answer = match reason {
             Reason::Restarted | Reason::PeerDown | Reason::Removed => NoAnswer::PeerGone,
             reason => NoAnswer::Undeliverable(reason),

@@ -160,8 +160,12 @@ impl Output {
         let Recipient::Peer(peer) = envelope.to else { return };
         add(&self.setup.counters.no_such_peer, 1);
         envelope.from = self.setup.own;
+        envelope.role = envelope.role.sent();
         let were = self.setup.peers.were(peer);
         let reason = if were { Reason::Removed } else { Reason::NoSuchPeer };
+        if self.setup.questions.has_told_asker(peer, &envelope, reason) {
+            return;
+        }
         self.setup.events.emit(Event::Undeliverable { peer, envelope, reason });
     }
 
