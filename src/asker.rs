@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{SendTimeoutError, TrySendError};
+use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 use thiserror::Error;
 
 use self::outboxes::AskerOutboxes;
-pub(crate) use self::questions::Questions;
+#[cfg(test)]
+pub(crate) use self::questions::Passed;
+pub(crate) use self::questions::{Asked, Questions};
 use crate::envelope::{Envelope, Pid};
 use crate::event::Reason;
 use crate::server::outboxes::Outboxes;
@@ -126,13 +128,25 @@ impl Asker {
     ) -> Result<Envelope, NoAnswer> {
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + NEVER);
-        let (question, asked) = self.questions.open(peer, msg.into(), deadline)?;
-        let outbox = self.outboxes.to(peer, &self.questions).questions;
+        let (question, outbox, asked) = self.open(peer, msg.into(), deadline)?;
         match outbox.send_deadline(question, deadline) {
             Ok(()) => asked.wait(deadline),
             Err(SendTimeoutError::Timeout(_)) => Err(NoAnswer::TimedOut),
             Err(SendTimeoutError::Disconnected(_)) => Err(NoAnswer::Ended),
         }
+    }
+
+    /// Opens a question to the process that is up, or will be by the deadline, and tells by which
+    /// outbox it is to go.
+    pub(crate) fn open(
+        &self,
+        peer: Pid,
+        msg: Bytes,
+        deadline: Instant,
+    ) -> Result<(Envelope, Sender<Envelope>, Asked), NoAnswer> {
+        let (question, asked) = self.questions.open(peer, msg, deadline)?;
+        let outbox = self.outboxes.to(peer, &self.questions).questions;
+        Ok((question, outbox, asked))
     }
 
     /// Sends the answer to a question, without waiting: so the thread that reads the inbox can

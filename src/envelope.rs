@@ -183,6 +183,12 @@ impl Role {
         if role == Self::TO_SEND { None } else { Some(Self(role)) }
     }
 
+    /// What is left of it when it is sent: nothing of what has come.
+    #[inline]
+    pub(crate) const fn sent(self) -> Self {
+        Self(self.to_wire())
+    }
+
     /// The same for who receives it.
     #[inline]
     pub(crate) const fn received(self) -> Self {

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, never};
 
+use crate::asker::Questions;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::envelope::Pid;
@@ -67,6 +68,7 @@ pub(crate) struct Setup {
     /// For what cannot be delivered.
     pub(crate) events: EventSink,
     pub(crate) refusals: Refusals,
+    pub(crate) questions: Arc<Questions>,
     pub(crate) counters: Arc<Counters>,
     /// Of one peer, in bytes.
     pub(crate) window: usize,

@@ -4,9 +4,10 @@
 //! over the memory transport. It proves that they keep their promises whatever happens: the network
 //! loses, repeats, delays and reorders frames, is cut one way and both ways, stalls and is reset;
 //! connections are stuck; processes are killed, paused, usurped, and leave; applications stop
-//! reading, flood their outboxes, drop their inboxes and shut down, all at the worst of times. A
-//! plain model, the [`audit`], follows every envelope and is compared after every step. After the
-//! last fault everything has to settle in a bounded time, with a bounded number of frames.
+//! reading, flood their outboxes, drop their inboxes and shut down, all at the worst of times, and
+//! some ask each other questions meanwhile. A plain model, the [`audit`], follows every envelope and
+//! every question, and is compared after every step. After the last fault everything has to settle
+//! in a bounded time, with a bounded number of frames.
 //!
 //! Each seed decides all that happens. One that fails is printed; with `SIMULATION_SEED=<seed>` it
 //! runs alone and shows all its frames.
@@ -37,6 +38,7 @@ fn play(seed: u64) {
     world.rage();
     world.heal();
     world.idle();
+    world.inquire();
     world.chat();
     world.leave();
 }
@@ -48,6 +50,7 @@ fn play_slowly(seed: u64) {
     world.assert_untroubled();
     world.heal();
     world.idle();
+    world.inquire();
     world.leave();
 }
 
@@ -59,6 +62,7 @@ fn play_asleep(seed: u64) {
     world.sleep();
     world.heal();
     world.idle();
+    world.inquire();
     world.chat();
     world.leave();
 }

@@ -257,6 +257,40 @@ fn a_question_that_is_sent_on_is_a_message() {
 }
 
 #[test]
+fn a_question_that_is_sent_on_and_comes_back_ends_no_other() {
+    const THREE: Pid = Pid::new(3);
+    let cluster = Cluster::new(3, Transport::Ipc);
+    let max_message = |pid| small(cluster.builder(pid)).max_message(1_000).start().unwrap();
+    let servers = [ONE, TWO, THREE].map(max_message);
+    servers.iter().for_each(|(_, server)| await_all_up(server));
+    let [(_one, server_one), (two, server_two), (three, server_three)] = servers;
+    let (one_asks, two_asks) = (server_one.asker(), server_two.asker());
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| one_asks.ask(TWO, "of server 1", BOUND));
+        let question = receive(&two);
+        let other = scope.spawn(|| two_asks.ask(THREE, "of server 2", BOUND));
+        let asked = receive(&three);
+        assert_eq!(asked.msg_id, question.msg_id);
+        let mut sent_on = question.clone();
+        (sent_on.to, sent_on.msg) = (THREE.into(), vec![0; 1_001].into());
+        two.outbox.send(sent_on).unwrap();
+        let returned = within(BOUND, "what is too large to come back", || {
+            server_two.events().iter().find_map(|event| match event {
+                Event::Undeliverable { envelope, reason, .. } => Some((envelope.msg.len(), reason)),
+                _ => None,
+            })
+        });
+        assert_eq!(returned, Some((1_001, Reason::TooLarge)));
+        three.outbox.send(asked.reply("to server 2")).unwrap();
+        two.outbox.send(question.reply("to server 1")).unwrap();
+        assert_eq!(answer.join().unwrap().unwrap().msg, "to server 1");
+        assert_eq!(other.join().unwrap().unwrap().msg, "to server 2");
+    });
+    drop((two, three));
+    [server_one, server_two, server_three].into_iter().for_each(|server| drop(shut_down(server)));
+}
+
+#[test]
 fn a_question_and_an_answer_may_be_large() {
     let cluster = Cluster::new(2, Transport::Tcp);
     let [(_one, server_one), (two, server_two)] = start_two(&cluster);

@@ -1,5 +1,8 @@
 //! The questions that are open, where the threads of the server bring what becomes of them.
 
+#[cfg(test)]
+mod inspect;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -11,6 +14,8 @@ use crate::asker::NoAnswer;
 use crate::envelope::{Envelope, Pid, Role};
 use crate::event::Reason;
 use crate::session::Session;
+#[cfg(test)]
+pub(crate) use inspect::Passed;
 
 type Answer = Result<Envelope, NoAnswer>;
 
@@ -28,6 +33,9 @@ struct State {
     next_id: i64,
     /// No answer comes any more.
     has_ended: bool,
+    /// What the threads have brought, for whoever looks at what passes.
+    #[cfg(test)]
+    passed: Vec<Passed>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +61,8 @@ impl Questions {
             peers: peers.iter().map(|pid| (*pid, Peer::default())).collect(),
             next_id: 0,
             has_ended: false,
+            #[cfg(test)]
+            passed: Vec::new(),
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Arc::new(Self { state, changed })
@@ -144,6 +154,8 @@ impl Questions {
 
     /// An answer has come. One that nobody waits for is late.
     pub(crate) fn answer(&self, answer: Envelope) {
+        #[cfg(test)]
+        self.note(Passed::Answer(answer.clone()));
         let asker = self.take(answer.from, answer.msg_id);
         if let Some(asker) = asker {
             // Who asked may have given up in this moment.
@@ -151,14 +163,25 @@ impl Questions {
         }
     }
 
+    /// An envelope comes back. If it is a question and somebody waits for the answer, that one is
+    /// told. Returns whether it was so.
+    pub(crate) fn has_told_asker(&self, peer: Pid, envelope: &Envelope, reason: Reason) -> bool {
+        envelope.is_question() && self.give_up(peer, envelope.msg_id, reason)
+    }
+
     /// A question comes back. Returns whether somebody was still waiting for its answer.
-    pub(crate) fn give_up(&self, peer: Pid, id: i64, reason: Reason) -> bool {
+    fn give_up(&self, peer: Pid, id: i64, reason: Reason) -> bool {
         let no_answer = match reason {
             Reason::Restarted | Reason::PeerDown | Reason::Removed => NoAnswer::PeerGone,
             reason => NoAnswer::Undeliverable(reason),
         };
         let asker = self.take(peer, id);
-        asker.is_some_and(|asker| asker.try_send(Err(no_answer)).is_ok())
+        let told = asker.is_some_and(|asker| asker.try_send(Err(no_answer)).is_ok());
+        #[cfg(test)]
+        if told {
+            self.note(Passed::GivenUp { peer, id, reason });
+        }
+        told
     }
 
     /// Who asked this, if the question is open, which it is no more.

@@ -139,17 +139,18 @@ impl Output {
         lane: LaneId,
         now: Duration,
     ) {
-        let max_message = self.setup.max_message;
+        let (max_message, bytes) = (self.setup.max_message, envelope.msg.len());
         let Envelope { to, session, msg_id, ref msg, delivery, role, .. } = *envelope;
         for peer in self.setup.peers.all_of_mut(addressee) {
-            let payload = Payload::Single { to, msg_id, role, msg: msg.clone(), delivery };
+            let (role, msg) = (role.sent(), msg.clone());
+            let payload = Payload::Single { to, msg_id, role, msg, delivery };
             let bound_to = if delivery.bound { session.process() } else { peer.link.speaker() };
-            if msg.len() > max_message {
+            if bytes > max_message {
                 peer.link.refuse(GivenUp { payload, reason: Reason::TooLarge, bound_to });
             } else if peer.is_too_late_for(envelope) {
                 peer.link.refuse(GivenUp { payload, reason: Reason::Restarted, bound_to });
             } else {
-                let room = peer.link.room(msg.len(), lane, now);
+                let room = peer.link.room(bytes, lane, now);
                 peer.push(payload, lane, bound_to, room, now);
             }
         }
@@ -159,8 +160,12 @@ impl Output {
         let Recipient::Peer(peer) = envelope.to else { return };
         add(&self.setup.counters.no_such_peer, 1);
         envelope.from = self.setup.own;
+        envelope.role = envelope.role.sent();
         let were = self.setup.peers.were(peer);
         let reason = if were { Reason::Removed } else { Reason::NoSuchPeer };
+        if self.setup.questions.has_told_asker(peer, &envelope, reason) {
+            return;
+        }
         self.setup.events.emit(Event::Undeliverable { peer, envelope, reason });
     }
 

@@ -247,16 +247,11 @@ impl PeerSender {
         }
         while let Some(GivenUp { payload, reason, bound_to }) = self.link.poll_dropped() {
             for envelope in returned(ends, payload, bound_to) {
-                if !self.has_told_asker(&envelope, reason) {
+                if !self.questions.has_told_asker(ends.peer, &envelope, reason) {
                     events.emit(Event::Undeliverable { peer: ends.peer, envelope, reason });
                 }
             }
         }
-    }
-
-    /// Tells who waits for the answer, if this is a question and somebody does.
-    fn has_told_asker(&self, envelope: &Envelope, reason: Reason) -> bool {
-        envelope.is_question() && self.questions.give_up(self.pid(), envelope.msg_id, reason)
     }
 
     /// Says that this process ends, and tells what the peer has not acknowledged.

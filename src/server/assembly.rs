@@ -170,6 +170,7 @@ impl Plan {
             waker: ways.waker,
             events: channel.undeliverable(window.max(UNDELIVERABLE_BYTES)),
             refusals: Refusals::new(channel.refusals(), Arc::clone(&counters)),
+            questions: Arc::clone(&questions),
             counters: Arc::clone(&counters),
             window,
             max_message: max_message as usize,

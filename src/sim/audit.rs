@@ -1,10 +1,13 @@
 //! The plain model: what became of every envelope, told step by step by the simulation.
 
+mod questions;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::envelope::Pid;
 use crate::event::Reason;
 use crate::frame::Incarnation;
+use crate::sim::audit::questions::QuestionAudit;
 use crate::sim::message::{Record, Wish};
 use crate::stats::{Dropped, PeerStats};
 
@@ -15,6 +18,7 @@ pub(super) type ProcessId = u64;
 #[derive(Default)]
 pub(super) struct Audit {
     streams: BTreeMap<(ProcessId, Pid), Stream>,
+    pub(super) questions: QuestionAudit,
 }
 
 /// What one process sends to one peer, whatever process speaks for that.

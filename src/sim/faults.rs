@@ -58,7 +58,7 @@ impl World {
             Fault::Pause => process.pause(until, self.now),
             Fault::StopReading => process.app.leisure_until = until,
             Fault::DropInbox => process.drop_inbox(&mut self.audit),
-            Fault::Leave => process.leave(),
+            Fault::Leave => process.leave(&mut self.audit),
             Fault::Unlist => process.change(peer, Change::Unlist(until), self.now),
             Fault::Reroute => process.change(peer, Change::Reroute, self.now),
             Fault::ShutDown => process.shut_down(self.rng.bool(), self.now),

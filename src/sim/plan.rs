@@ -132,6 +132,8 @@ pub(super) struct Plan {
     pub(super) lanes: bool,
     /// Whether some envelopes are for one process only, or wait for nobody.
     pub(super) picky: bool,
+    /// Whether the applications ask each other questions.
+    pub(super) questions: bool,
     /// How much feedback the channel between the threads of a server holds.
     pub(super) feedback: usize,
 }
@@ -167,6 +169,8 @@ impl Plan {
             lanes: rng.bool(),
             picky: rng.bool(),
             rate: [None, None, None, Some(100_000), Some(10_000)][rng.usize(..5)],
+            // Of another generator, so that seeds without questions are what they were.
+            questions: Rng::with_seed(!rng.get_seed()).u32(..3) == 0,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! One process of a server: the logic of its two threads, and the application that holds its
 //! channels.
 
+mod answers;
 mod application;
+mod asking;
 mod checks;
 mod ending;
 mod feedback_wire;
 mod membership;
+mod questions;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,14 +18,13 @@ use crossbeam_channel::{Sender, unbounded};
 
 use crate::counters::Counters;
 use crate::envelope::{Envelope, Pid};
-use crate::feedback::{Feedback, News};
-use crate::frame::{ClusterId, Incarnation, Intake};
+use crate::frame::{ClusterId, Incarnation};
 use crate::input::{self, Input};
 use crate::link::{Limits, Presence};
 use crate::output::{self, Output};
 use crate::server::assembly::{Parts, Plan as Blueprint, Ways, Workshop};
 use crate::sim::audit::ProcessId;
-use crate::sim::message::Record;
+use crate::sim::message::{self, QuestionId, Record};
 use crate::sim::plan::{HEARTBEAT, LINGER, PEER_TIMEOUT, Plan, up_to};
 use crate::sim::process::application::Application;
 use crate::sim::process::feedback_wire::FeedbackWire;
@@ -141,6 +143,7 @@ impl Process {
         let parts = blueprint.assemble(ways, now);
         let Parts { mailbox, outboxes, output, input, stop, events, counters, .. } = parts;
         let ways = peers.iter().zip(departures);
+        let app = Application::new(mailbox, outboxes, parts.questions, stop, events, now);
         Self {
             pid,
             id,
@@ -154,7 +157,7 @@ impl Process {
                 to_output: Some(to_output),
                 speakers: BTreeMap::new(),
             },
-            app: Application::new(mailbox, outboxes, stop, events, now),
+            app,
             ways: ways.map(|(peer, departures)| Way::new(*peer, departures, now)).collect(),
             arrivals,
             unread: VecDeque::new(),
@@ -275,6 +278,7 @@ impl Process {
         }
         self.note_whole();
         self.read_events(world);
+        self.hear_answers(world);
         self.standings.check_silence(self.id);
         if ended && self.is_open() {
             self.standings.check_idle_end(self.id);
@@ -310,31 +314,15 @@ impl Process {
         for (peer, envelope) in acknowledged {
             let by = self.feedback.speakers.get(&peer).copied().flatten();
             world.audit.acknowledge(peer, Record::of(&envelope), by);
+            if message::is_answer(&envelope) {
+                world.audit.questions.acknowledge(QuestionId::of(&envelope), by);
+            }
         }
         self.depart(world);
         self.read_events(world);
+        self.hear_answers(world);
         self.note_half(world);
         self.check_accounts(world);
-    }
-
-    /// Lets some of the feedback through, but only that of one process of a peer, so that it is
-    /// known by which one something is acknowledged.
-    fn forward_feedback(&mut self, world: &mut Surroundings<'_>) {
-        for count in 0.. {
-            let Some(feedback) = self.feedback.next() else { return };
-            let Feedback { peer, news } = feedback;
-            let News::Status(status) = news else { unreachable!("nobody proves anything here") };
-            let speaker = status.incarnation.map(Incarnation::to_wire);
-            let known = self.feedback.speakers.get(&peer) == Some(&speaker);
-            if count > 0 && (!known || world.rng.bool()) {
-                return self.feedback.held = Some(feedback);
-            }
-            self.feedback.speakers.insert(peer, speaker);
-            if status.received_ack.intake != Intake::Open {
-                world.audit.close(self.id, peer);
-            }
-            self.feedback.forward(feedback);
-        }
     }
 
     /// Hands to the network what was sent.

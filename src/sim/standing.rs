@@ -34,6 +34,8 @@ struct Peer {
     stalled: bool,
     /// For how long the thread has been awake and heard nothing.
     silence: Duration,
+    /// How often the process that was there was gone.
+    partings: u64,
 }
 
 /// How a peer stands.
@@ -96,7 +98,18 @@ impl Standings {
     pub(super) fn forget(&mut self, pid: Pid) {
         let peer = self.peer(pid);
         let (speaker, speakers) = (peer.speaker, std::mem::take(&mut peer.speakers));
-        *peer = Peer { speaker, speakers, was_forgotten: true, ..Peer::default() };
+        let partings = peer.partings + 1;
+        *peer = Peer { speaker, speakers, partings, was_forgotten: true, ..Peer::default() };
+    }
+
+    /// Whether the application was told that the peer is up, and nothing else since.
+    pub(super) fn is_told_up(&self, pid: Pid) -> bool {
+        self.peers[&pid].standing == Standing::Up
+    }
+
+    /// How often the application was told that the process was gone which spoke for the peer.
+    pub(super) fn partings(&self, pid: Pid) -> u64 {
+        self.peers[&pid].partings
     }
 
     /// Nobody is told whether a peer holds an outbox up that is none any more.
@@ -159,6 +172,8 @@ impl Standings {
         };
         assert!(makes_sense, "{event} while {:?}, silent for {:?}", peer.standing, peer.silence);
         peer.standing = next;
+        let parts = matches!(next, Standing::Down | Standing::Succeeded | Standing::Left);
+        peer.partings += u64::from(parts);
         self.downs += usize::from(next == Standing::Down);
     }
 

@@ -284,6 +284,7 @@ impl World {
         };
         self.starts.is_empty()
             && self.unsent() == 0
+            && self.processes.iter().all(|process| process.app.asking.owes() == 0)
             && self.pairs().all(|(from, to)| self.audit.pending(from.id, to.pid) == 0)
             && self.pairs().all(listening)
     }

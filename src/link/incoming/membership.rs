@@ -7,11 +7,13 @@ use super::{Incoming, Presence, Stream};
 impl Incoming {
     /// The peer is none any more. What has not entered the inbox is turned back, as one that is
     /// [closed](Self::close) does it; but all that has entered is remembered, should it be one again.
+    /// So is a message that was broken off: what came after its beginning may be acknowledged, and
+    /// then nothing but its rest is ever sent.
     pub(crate) fn retire(&mut self) {
         if let Some(stream) = &mut self.stream {
-            let entered = stream.entered;
+            let (entered, suspended) = (stream.entered, stream.suspended.take());
             stream.clear();
-            stream.entered = entered;
+            (stream.entered, stream.suspended) = (entered, suspended);
         }
         self.presence = Presence::Awaited;
         self.sightings.clear();

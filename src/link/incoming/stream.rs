@@ -29,7 +29,7 @@ pub(super) struct Stream {
     /// The payload of which some has come.
     assembly: Option<Assembly>,
     /// One that was broken off, and goes on later.
-    suspended: Option<Assembly>,
+    pub(super) suspended: Option<Assembly>,
     /// What the arrivals cost, in bytes.
     pub(super) bytes: usize,
     /// How many envelopes of the first arrival have entered the inbox, or of the next that is to come.

@@ -1,11 +1,14 @@
 //! What the application of a process does, which holds the channels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
+use super::asking::Asking;
 use super::{END_SLACK, NEVER, Process};
+use crate::asker::Questions;
 use crate::envelope::{Envelope, Pid, Recipient};
 use crate::event::{Event, Reason, Rejection};
 use crate::frame::Incarnation;
@@ -14,7 +17,7 @@ use crate::server::Mailbox;
 use crate::server::outboxes::Outboxes;
 use crate::session::Session;
 use crate::sim::audit::Audit;
-use crate::sim::message::{self, Record, Wish};
+use crate::sim::message::{self, QuestionId, Record, Wish};
 use crate::sim::plan::{LINGER, Plan, up_to};
 use crate::sim::world::Surroundings;
 
@@ -22,18 +25,19 @@ use crate::sim::world::Surroundings;
 pub(in crate::sim) struct Application {
     pub(in crate::sim) outbox: Option<Sender<Envelope>>,
     /// Opens further ones, each for one peer; and those it has opened, with their numbers.
-    outboxes: Outboxes,
+    outboxes: Arc<Outboxes>,
     further: Vec<(Pid, u32, Sender<Envelope>)>,
     opened: u32,
+    pub(in crate::sim) asking: Asking,
     /// The process of each peer that it has heard last.
     sessions: BTreeMap<Pid, Session>,
     pub(in crate::sim) inbox: Option<Receiver<Envelope>>,
     pub(super) stop: Option<Sender<Order>>,
     events: Receiver<Event>,
     /// An envelope that found the outbox full.
-    unsent: Option<Envelope>,
+    pub(super) unsent: Option<Envelope>,
     /// How many envelopes it has written, and how many it has taken from its inbox.
-    written: u64,
+    pub(super) written: u64,
     taken: usize,
     /// Until when it sends whenever there is room.
     pub(in crate::sim) floods_until: Duration,
@@ -51,15 +55,18 @@ impl Application {
     pub(super) fn new(
         mailbox: Mailbox,
         outboxes: Outboxes,
+        questions: Arc<Questions>,
         stop: Sender<Order>,
         events: Receiver<Event>,
         now: Duration,
     ) -> Self {
+        let outboxes = Arc::new(outboxes);
         Self {
             outbox: Some(mailbox.outbox),
-            outboxes,
+            outboxes: Arc::clone(&outboxes),
             further: Vec::new(),
             opened: 0,
+            asking: Asking::new(questions, outboxes),
             sessions: BTreeMap::new(),
             inbox: Some(mailbox.inbox),
             stop: Some(stop),
@@ -77,12 +84,12 @@ impl Application {
 
     /// Whether it has ever had more than one outbox.
     pub(super) fn has_further(&self) -> bool {
-        self.opened > 0
+        self.opened > 0 || self.asking.has_asked()
     }
 
-    /// How many envelopes have entered its inbox.
+    /// How many envelopes have entered its inbox, or were answers.
     pub(super) fn entered(&self) -> usize {
-        self.taken + self.inbox.as_ref().map_or(0, Receiver::len)
+        self.taken + self.asking.answers + self.inbox.as_ref().map_or(0, Receiver::len)
     }
 
     /// From now on it reads whatever comes, and does nothing else of itself.
@@ -110,6 +117,10 @@ impl Process {
                     let speaker = self.feedback.speakers.get(&peer).copied().flatten();
                     let whose = (peer, speaker);
                     world.audit.give_up(whose, Record::of(&envelope), reason, own);
+                    if envelope.is_question() {
+                        let returned = (QuestionId::of(&envelope), reason);
+                        self.app.asking.returned.push(returned);
+                    }
                 }
                 Event::Rejected { reason: Rejection::Conflict(_), .. } => {}
                 Event::Rejected { reason: Rejection::UnknownSender(peer), .. } => {
@@ -138,6 +149,16 @@ impl Process {
             assert_eq!(envelope.session.process().map(Incarnation::to_wire), Some(record.writer));
             self.app.sessions.insert(envelope.from, envelope.session);
             audit.enter((self.id, self.pid), record);
+            assert!(!message::is_answer(&envelope), "{} got {envelope:?} in its inbox", self.id);
+            if envelope.is_question() {
+                assert!(
+                    !message::is_sent_on(&envelope),
+                    "{} got {envelope:?} as a question",
+                    self.id
+                );
+                audit.questions.reach(QuestionId::of(&envelope), self.id);
+                self.app.asking.take_up(envelope);
+            }
         }
     }
 
@@ -166,8 +187,16 @@ impl Process {
                 self.read(usize::MAX, world.audit);
             }
             let writes = std::mem::take(&mut self.app.chats) + u32::from(self.app.unsent.is_some());
-            return (0..writes).for_each(|_| self.write(world, plan));
+            (0..writes).for_each(|_| self.write(world, plan));
+        } else {
+            self.use_mailbox(plan, floods, world);
         }
+        if plan.questions {
+            self.use_asker(calm, world);
+        }
+    }
+
+    fn use_mailbox(&mut self, plan: &Plan, floods: bool, world: &mut Surroundings<'_>) {
         self.read(world.rng.usize(..plan.inbox.max(8) * 2), world.audit);
         let writes = match &self.app.outbox {
             _ if floods => 50,
@@ -190,7 +219,10 @@ impl Process {
         }
         let Some(outbox) = &self.app.outbox else { return };
         let envelope = match self.app.unsent.take() {
-            Some(envelope) => envelope,
+            Some(envelope) => {
+                let record = Record { writer: self.id, serial: self.app.written };
+                message::renumbered(envelope, record)
+            }
             None => self.draw(world, plan),
         };
         match outbox.try_send(envelope.clone()) {
@@ -281,9 +313,10 @@ impl Process {
     }
 
     /// The application has nothing more to say.
-    pub(in crate::sim) fn leave(&mut self) {
+    pub(in crate::sim) fn leave(&mut self, audit: &mut Audit) {
         self.app.outbox = None;
         self.app.further.clear();
+        self.app.asking.leave(audit);
         self.app.unsent = None;
         self.lingered.get_or_insert(Duration::ZERO);
         self.notice_end();

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
+use super::Process;
 use crate::envelope::Pid;
-use crate::feedback::Feedback;
+use crate::feedback::{Feedback, News};
+use crate::frame::{Incarnation, Intake};
 use crate::sim::audit::ProcessId;
+use crate::sim::world::Surroundings;
 
 /// The channel between the threads, cut open, so that one can see what passes.
 pub(super) struct FeedbackWire {
@@ -39,5 +42,27 @@ impl FeedbackWire {
 
     pub(super) fn forward(&self, feedback: Feedback) {
         self.to_output.as_ref().expect("an output thread").send(feedback).unwrap();
+    }
+}
+
+impl Process {
+    /// Lets some of the feedback through, but only that of one process of a peer, so that it is
+    /// known by which one something is acknowledged.
+    pub(super) fn forward_feedback(&mut self, world: &mut Surroundings<'_>) {
+        for count in 0.. {
+            let Some(feedback) = self.feedback.next() else { return };
+            let Feedback { peer, news } = feedback;
+            let News::Status(status) = news else { unreachable!("nobody proves anything here") };
+            let speaker = status.incarnation.map(Incarnation::to_wire);
+            let known = self.feedback.speakers.get(&peer) == Some(&speaker);
+            if count > 0 && (!known || world.rng.bool()) {
+                return self.feedback.held = Some(feedback);
+            }
+            self.feedback.speakers.insert(peer, speaker);
+            if status.received_ack.intake != Intake::Open {
+                world.audit.close(self.id, peer);
+            }
+            self.feedback.forward(feedback);
+        }
     }
 }

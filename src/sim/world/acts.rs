@@ -44,7 +44,10 @@ impl World {
             process.app.calm_down(self.now);
         }
         self.network.traffic = Traffic::default();
-        let pending = self.pending() + self.unsent() * self.plan.servers as usize;
+        let owed: usize = self.processes.iter().map(|process| process.app.asking.owes()).sum();
+        // A question that is on its way is answered twice at most.
+        let on_way = if self.plan.questions { self.pending() * 2 } else { 0 };
+        let pending = self.pending() + on_way + owed + self.unsent() * self.plan.servers as usize;
         let frames = u32::try_from(pending * (1 + LARGEST / self.plan.frames.min)).unwrap();
         let deadline = self.now + self.recovery() + EACH * frames;
         assert!(self.run_until(deadline, Self::is_quiet), "not settled:\n{}", self.describe());
@@ -89,6 +92,38 @@ impl World {
         let heartbeats = self.network.traffic.heartbeats;
         assert!(heartbeats > 3_000, "{heartbeats} heartbeats within an hour");
         self.run_until(wakes, |_| false);
+    }
+
+    /// Who is well gets an answer to whatever it asks one that is well too, and soon.
+    pub(in crate::sim) fn inquire(&mut self) {
+        if !self.plan.questions {
+            return;
+        }
+        let is_well = |process: &Process| process.is_open() && process.is_inbox_open();
+        let well = |world: &Self| -> Vec<_> {
+            let pairs = world.pairs().filter(|(from, to)| is_well(from) && is_well(to));
+            pairs.map(|(from, to)| (from.id, to.pid)).collect()
+        };
+        let asked = well(self);
+        for process in &mut self.processes {
+            let peers = asked.iter().filter(|(from, _)| *from == process.id);
+            let each = self.rng.u32(1..4);
+            process.app.asking.inquiries = peers.map(|(_, to)| (*to, each)).collect();
+            process.app.leisure_until = self.now;
+        }
+        let is_answered = |process: &Process| !process.app.asking.is_inquiring();
+        let done = self.run_until(self.now + HEARTBEAT, |world| {
+            well(world).iter().all(|(from, _)| {
+                world.processes.iter().filter(|it| it.id == *from).all(is_answered)
+            })
+        });
+        assert!(done, "not answered:\n{}", self.describe());
+        // The idle timeout may have ended an inbox meanwhile.
+        for (from, to) in well(self) {
+            let from = self.processes.iter().find(|process| process.id == from);
+            let silent = from.and_then(|from| from.app.asking.silent.get(&to));
+            assert_eq!(silent, None, "of {to}:\n{}", self.describe());
+        }
     }
 
     /// Without anything to do, the servers exchange heartbeats and nothing else.
@@ -144,7 +179,7 @@ impl World {
             self.processes.iter_mut().for_each(|process| process.app.chats = 20);
             self.run_until(self.now + HEARTBEAT, |_| false);
         }
-        self.processes.iter_mut().for_each(Process::leave);
+        self.processes.iter_mut().for_each(|process| process.leave(&mut self.audit));
         // Those that find a peer missing wait for it as long as they may; one whose application
         // reads no more, until the others have given up and are missed, and then as long again.
         let patience = if well { HEARTBEAT / 2 } else { LINGER + PEER_TIMEOUT };

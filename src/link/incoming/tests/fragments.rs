@@ -199,6 +199,21 @@ fn a_message_that_is_broken_off_goes_on_behind_what_came_in_between() {
     assert_eq!(arrived(&incoming), Some(&large));
 }
 
+/// Seed 7681 of the simulation: the rest came again and again, and was a gap each time.
+#[test]
+fn a_message_that_is_broken_off_goes_on_although_its_peer_was_none_for_a_while() {
+    let mut incoming = incoming(10_000);
+    let (large, short) = (single(TEXT), single(b"short"));
+    incoming.takes(heartbeat(1), 0);
+    incoming.takes(piece(1, &large, 0..20), 1);
+    incoming.takes(breaking_off(frame((2, 0), short), 20), 2);
+    incoming.pop(at(3));
+    incoming.retire();
+    incoming.revive(at(10));
+    incoming.takes(piece(3, &large, 20..60), 11);
+    assert_eq!((nack(&incoming), arrived(&incoming)), (None, Some(&large)));
+}
+
 #[test]
 fn nothing_large_comes_in_between_and_nothing_is_broken_off_twice() {
     const HUGE: &[u8] = &[0; 300 << 10];
