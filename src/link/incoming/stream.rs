@@ -88,7 +88,7 @@ impl Arrival {
 }
 
 /// A process that spoke for the peer until another did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Replaced {
     pub(super) incarnation: Incarnation,
     pub(super) at: Duration,
@@ -96,14 +96,18 @@ pub(super) struct Replaced {
     /// envelopes of that had entered the inbox.
     pub(super) next: Sequence,
     pub(super) entered: usize,
+    /// What was broken off: it has nothing but the rest to send, if what came after it is acknowledged.
+    pub(super) suspended: Option<Assembly>,
 }
 
 impl Stream {
     /// The stream of a process whose first frame this header is of. `known` is what was remembered
     /// of the process, if it was replaced and comes back.
     pub(super) fn new(header: &Header, known: Option<Replaced>) -> Self {
-        let expected = known.map_or(header.base, |known| known.next.max(header.base));
-        let entered = known.filter(|known| known.next == expected).map_or(0, |known| known.entered);
+        let known = known.filter(|known| known.next >= header.base);
+        let expected = known.as_ref().map_or(header.base, |known| known.next);
+        let (entered, suspended) =
+            known.map_or((0, None), |known| (known.entered, known.suspended));
         Self {
             incarnation: header.incarnation,
             expected: Position::start_of(expected),
@@ -111,7 +115,7 @@ impl Stream {
             overflow: None,
             arrivals: VecDeque::new(),
             assembly: None,
-            suspended: None,
+            suspended,
             bytes: 0,
             entered,
             received_ack: header.acknowledgement,
@@ -126,8 +130,9 @@ impl Stream {
 
     /// What to remember of the process, which is replaced now.
     pub(super) fn replace(self, now: Duration) -> Replaced {
-        let (next, entered) = (self.next().sequence, self.entered);
-        Replaced { incarnation: self.incarnation, at: now, next, entered }
+        let next = self.next().sequence;
+        let Self { incarnation, entered, suspended, .. } = self;
+        Replaced { incarnation, at: now, next, entered, suspended }
     }
 
     /// Turns back what has not entered the inbox.

@@ -215,6 +215,21 @@ fn a_message_that_is_broken_off_goes_on_although_its_peer_was_none_for_a_while()
 }
 
 #[test]
+fn a_message_that_is_broken_off_goes_on_although_another_process_spoke_meanwhile() {
+    let mut incoming = incoming(10_000);
+    let (large, short) = (single(TEXT), single(b"short"));
+    incoming.takes(piece(1, &large, 0..20), 1);
+    incoming.takes(breaking_off(frame((2, 0), short), 20), 2);
+    incoming.pop(at(3));
+    let mut other = heartbeat(1);
+    other.header.incarnation = Incarnation::from_wire(PEER + 1).unwrap();
+    incoming.takes(other, 4);
+    // That one was silent for the peer timeout.
+    incoming.takes(piece(3, &large, 20..60), 5_004);
+    assert_eq!((nack(&incoming), arrived(&incoming)), (None, Some(&large)));
+}
+
+#[test]
 fn nothing_large_comes_in_between_and_nothing_is_broken_off_twice() {
     const HUGE: &[u8] = &[0; 300 << 10];
     let takes = |frame: Frame| {
