@@ -12,7 +12,7 @@ use raft_cluster::{
 use support::load::{assert_accounted, await_stats};
 use support::mesh::Mesh;
 use support::proxy::Mode;
-use support::waits::poll;
+use support::waits::{poll, within};
 use support::{
     BOUND, Cluster, Transport, assert_ends, await_all_up, await_event, join, next_undeliverable,
     receive, shut_down,
@@ -54,7 +54,10 @@ fn fill(server: &Server, outbox: &Sender<Envelope>, peer: Pid) -> i64 {
     while outbox.send_timeout(envelope(id), HEARTBEAT * 4).is_ok() {
         id += 1;
     }
-    await_event(server.events(), &Event::Stalled(peer));
+    let stalled = within(BOUND, "a peer to be stalled", || {
+        server.events().iter().find(|event| matches!(event, Event::Stalled(_)))
+    });
+    assert_eq!(stalled, Some(Event::Stalled(peer)), "it alone");
     id
 }
 

@@ -299,6 +299,12 @@ fn another_version_is_told_from_damage_however_long_its_header_is() {
 }
 
 #[test]
+fn a_goodbye_has_no_body() {
+    let (header, _) = encode(&Frame { header: any_header(), payload: Payload::Goodbye });
+    assert_eq!(decode(&header, Bytes::from_static(b"x")), Err(DecodeError::Body));
+}
+
+#[test]
 fn a_fragment_within_its_payload_is_the_only_one_there_is() {
     let decode_at = |offset: u32, body: &'static [u8], len: u32| {
         let payload = Payload::Fragment {
