@@ -165,7 +165,7 @@ impl Incoming {
             if self.replaced.len() == REMEMBERED {
                 self.replaced.pop_front();
             }
-            // One message of any size is kept beside those of the process that speaks, not eight.
+            // One message of any size is kept, not one for each process that is remembered.
             self.replaced.iter_mut().for_each(|older| older.suspended = None);
             self.replaced.push_back(old.replace(now));
             self.sightings.push_back(Sighting::Restarted);
